@@ -1,0 +1,3 @@
+"""Self-supervised visual anomaly detection."""
+
+__version__ = "0.1.0"
