@@ -1,3 +1,53 @@
-"""Self-supervised visual anomaly detection."""
+"""oddlens learns what normal images look like, then says how odd a new one is, where, and why.
+
+Everything below is imported when it is first touched, so that ``import oddlens`` costs next to
+nothing and loads no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from oddlens.detector import Detector, load
+    from oddlens.detectors.ssm import SSM
+    from oddlens.errors import OddlensError
+    from oddlens.evaluation import Evaluation, evaluate
+    from oddlens.predictions import Prediction, Predictions
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "SSM": "oddlens.detectors.ssm",
+    "Detector": "oddlens.detector",
+    "Evaluation": "oddlens.evaluation",
+    "OddlensError": "oddlens.errors",
+    "Prediction": "oddlens.predictions",
+    "Predictions": "oddlens.predictions",
+    "evaluate": "oddlens.evaluation",
+    "load": "oddlens.detector",
+}
+
+__all__ = [
+    "SSM",
+    "Detector",
+    "Evaluation",
+    "OddlensError",
+    "Prediction",
+    "Predictions",
+    "__version__",
+    "evaluate",
+    "load",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'oddlens' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOME[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,213 @@
+"""The arrows between the rooms of the library point downward, and heavy libraries stay in theirs.
+
+The rules are those of docs/architecture.md. Each broken one is named with its file and line.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "oddlens"
+
+# What each room may know. A room is a package or a module directly below oddlens.
+BASE = {"errors"}
+DETECTOR_KNOWS = BASE | {"artifact", "images", "predictions", "scoring", "training"}
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "artifact": BASE,
+    "images": BASE,
+    "networks": BASE,
+    "scoring": BASE,
+    "pretext": BASE | {"networks", "scoring"},
+    "training": BASE | {"images"},
+    "predictions": BASE | {"images", "scoring"},
+    "detector": DETECTOR_KNOWS,
+    "detectors": DETECTOR_KNOWS | {"detector", "networks", "pretext"},
+    "evaluation": BASE | {"artifact", "detector", "images", "predictions", "scoring"},
+    "report": BASE | {"detector", "evaluation", "images", "predictions", "scoring"},
+    "demo": BASE | {"detector", "detectors", "evaluation", "images", "predictions", "report"},
+    "cli": BASE | {"artifact", "demo", "detector", "detectors", "evaluation", "images", "report"},
+}
+
+# Conveniences that look upward (`predictions.report(...)`, `load` finding a method by its name):
+# only inside a function, so that no module needs a higher one to be imported.
+UPWARD_WHEN_CALLED = {("predictions", "report"), ("detector", "detectors")}
+
+# The functional core of evaluation is usable on plain arrays, without a detector.
+DETECTOR_FREE = {"evaluation/metrics.py"}
+
+# What `oddlens --help` and `import oddlens` wait for: nothing but these and the standard library.
+LIGHT_ROOMS = {"", "cli", "errors"}
+LIGHT = {"oddlens", "typer", "rich"}
+LIGHT_OWN = {"cli", "errors"}
+
+# torchvision and timm cannot be imported beside the CPU build of torch.
+FORBIDDEN = {"torchvision", "timm"}
+LIGHTNING = {"lightning", "lightning_fabric", "lightning_utilities", "pytorch_lightning"}
+
+
+@dataclass(frozen=True)
+class Import:
+    module: str
+    line: int
+    at_top: bool
+    for_types: bool
+
+    @property
+    def library(self) -> str:
+        return self.module.split(".")[0]
+
+    @property
+    def room(self) -> str:
+        """The room of oddlens that is imported; empty for oddlens itself and other libraries."""
+        parts = self.module.split(".")
+        return parts[1] if parts[0] == "oddlens" and len(parts) > 1 else ""
+
+
+def imports(source: str, module: str) -> Iterator[Import]:
+    """All imports of a module, wherever they stand, relative ones made absolute."""
+
+    def visit(node: ast.AST, at_top: bool, for_types: bool) -> Iterator[Import]:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(alias.name, node.lineno, at_top, for_types)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = ".".join([*module.split(".")[: -node.level], *filter(None, [base])])
+            # `from oddlens import images` names a room, `from oddlens import SSM` none.
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                is_room = base == "oddlens" and alias.name in ALLOWED
+                yield Import(full if is_room else base, node.lineno, at_top, for_types)
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            for child in node.body:
+                yield from visit(child, at_top, True)
+            for child in node.orelse:
+                yield from visit(child, at_top, for_types)
+        else:
+            inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            for child in ast.iter_child_nodes(node):
+                yield from visit(child, at_top and not inside, for_types)
+
+    yield from visit(ast.parse(source), True, False)
+
+
+def violations(source: str, path: str) -> list[str]:
+    """The broken rules of one file, as "file:line: rule".
+
+    Args:
+        source: the text of the file.
+        path: its place below src/oddlens, with forward slashes.
+    """
+    parts = path.removesuffix(".py").split("/")
+    room = parts[0] if parts != ["__init__"] else ""
+    module = ".".join(["oddlens", *parts])
+    return [
+        f"src/oddlens/{path}:{item.line}: {rule}"
+        for item in imports(source, module)
+        for rule in _broken(item, room, path)
+    ]
+
+
+def _broken(item: Import, room: str, path: str) -> Iterator[str]:
+    if item.library in FORBIDDEN:
+        yield f"nothing imports {item.library}: it cannot be loaded beside the CPU build of torch"
+    if item.library in LIGHTNING and room != "training":
+        yield f"{item.library} is imported by training/ only"
+    if room in LIGHT_ROOMS and item.at_top and not item.for_types and not _is_light(item):
+        yield f"{item.module} is too heavy for the top of this file: import it inside a function"
+    if item.room == "detector" and path in DETECTOR_FREE:
+        yield "the metrics work on plain arrays and do not know the detector"
+    if room == "":
+        return
+    if room not in ALLOWED:
+        yield f"the room {room!r} is not in ALLOWED of tests/test_layering.py: say what it may know"
+    elif item.room and item.room != room and item.room not in ALLOWED[room]:
+        if (room, item.room) not in UPWARD_WHEN_CALLED:
+            yield f"{room} does not know {item.room}"
+        elif item.at_top and not item.for_types:
+            yield f"{room} may reach up to {item.room} only inside a function"
+
+
+def _is_light(item: Import) -> bool:
+    if item.library == "oddlens":
+        return item.room in LIGHT_OWN or not item.room
+    return item.library in LIGHT | sys.stdlib_module_names
+
+
+def test_every_arrow_points_down() -> None:
+    found = [
+        violation
+        for file in sorted(PACKAGE.rglob("*.py"))
+        for violation in violations(
+            file.read_text(encoding="utf-8"), file.relative_to(PACKAGE).as_posix()
+        )
+    ]
+    assert not found, "\n".join(["", *found])
+
+
+def test_the_table_has_no_cycle() -> None:
+    done: set[str] = set()
+    while waiting := set(ALLOWED) - done:
+        ready = {room for room in waiting if ALLOWED[room] <= done}
+        assert ready, f"these rooms know one another: {sorted(waiting)}"
+        done |= ready
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "line", "rule"),
+    [
+        ("images/decode.py", "import os\nimport oddlens.detector\n", 2, "images does not know"),
+        ("scoring/fuse.py", "from oddlens.detector import Detector", 1, "scoring does not know"),
+        ("scoring/fuse.py", "from ..detector import Detector", 1, "scoring does not know detector"),
+        ("scoring/fuse.py", "from .. import detector", 1, "scoring does not know detector"),
+        ("artifact.py", "from oddlens import detector", 1, "artifact does not know detector"),
+        ("artifact.py", "def f():\n    import oddlens.cli", 2, "artifact does not know cli"),
+        ("detector.py", "from oddlens import detectors", 1, "only inside a function"),
+        ("detector.py", "import lightning.pytorch as pl", 1, "training/ only"),
+        ("evaluation/metrics.py", "import oddlens.detector", 1, "do not know the detector"),
+        (
+            "detectors/ssm.py",
+            "try:\n    import timm\nfinally: ...",
+            2,
+            "nothing imports",
+        ),
+        ("networks/unet.py", "from torchvision.models import resnet18", 1, "nothing imports"),
+        ("cli/fit.py", "import json\n\nimport numpy as np", 3, "too heavy"),
+        ("cli/fit.py", "class A:\n    import torch", 2, "too heavy"),
+        ("cli/fit.py", "from oddlens.detector import load", 1, "too heavy"),
+        ("__init__.py", "from oddlens.detector import load", 1, "too heavy"),
+        ("attic/old.py", "import os", 1, "not in ALLOWED"),
+    ],
+)
+def test_a_made_violation_is_found(path: str, source: str, line: int, rule: str) -> None:
+    (found,) = violations(source, path)
+    assert found.startswith(f"src/oddlens/{path}:{line}: ")
+    assert rule in found
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        (
+            "detectors/ssm.py",
+            "from oddlens.detector import Detector\nimport oddlens.pretext.tint",
+        ),
+        ("detector.py", "def load():\n    from oddlens.detectors import get_method"),
+        ("predictions.py", "def report():\n    from oddlens.report import write_report"),
+        ("training/fit.py", "import lightning.pytorch as pl"),
+        ("cli/fit.py", "import typer\nfrom oddlens.cli import screen\ndef f():\n    import torch"),
+        ("cli/fit.py", "if TYPE_CHECKING:\n    import numpy as np"),
+        ("__init__.py", "if TYPE_CHECKING:\n    from oddlens.detector import load"),
+        ("images/sources.py", "from .decode import decode\nfrom oddlens.errors import DataError"),
+    ],
+)
+def test_what_is_allowed_passes(path: str, source: str) -> None:
+    assert violations(source, path) == []
