@@ -1,0 +1,139 @@
+"""Standardisation: cues of different units made comparable, by held-out normal images."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+
+from oddlens.errors import ArtifactError, DataError, UsageError
+from oddlens.scoring._arrays import FloatArray, as_scores
+
+
+class _CueJson(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    mean: FiniteFloat
+    std: Annotated[FiniteFloat, Field(gt=0)]
+
+
+class _StandardiserJson(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    cues: Annotated[dict[str, _CueJson], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class Standardiser:
+    """Turn each cue into ``(cue - mean) / std`` with the statistics of held-out normals.
+
+    Mean and standard deviation rather than ranks: beyond the largest held-out value a rank says
+    nothing more, while anomalies are exactly there (our choice; the methods' papers that fuse
+    several cues either do the same or bring their own rule).
+
+    Fit it on normals that are *not* those of the calibration (the ``tune`` part of the hold-out):
+    with several cues the guarantee of ``Calibration`` needs a score function that is fixed before
+    it sees the calibration images.
+
+    Attributes:
+        mean: for each cue, the mean.
+        std: for each cue, the standard deviation, always above 0.
+    """
+
+    mean: dict[str, float]
+    std: dict[str, float]
+
+    @classmethod
+    def fit(cls, scores: Mapping[str, npt.ArrayLike]) -> Standardiser:
+        """Measure the cues of held-out normal images.
+
+        Args:
+            scores: for each cue, (n,) raw values, n >= 1. The standard deviation is the
+                population's (divided by n), so that one image is enough.
+
+        Returns:
+            The standardiser. A cue that is the same for all images, up to rounding, gets a standard
+            deviation of 1 and a ``UserWarning`` that names it.
+
+        Raises:
+            UsageError: no cue, or values that are not (n,) numbers.
+            DataError: no image, or a value that is not finite or too large to be squared.
+        """
+        if not scores:
+            raise UsageError("there is no cue to standardise")
+        mean: dict[str, float] = {}
+        std: dict[str, float] = {}
+        for name, values in scores.items():
+            mean[name], std[name] = _mean_and_std(as_scores(values, f"cue {name!r}"), name)
+        return cls(mean, std)
+
+    def __call__(self, scores: Mapping[str, npt.ArrayLike]) -> dict[str, FloatArray]:
+        """Standardise the cues of N images.
+
+        Args:
+            scores: for each cue that was fitted, (N,) raw values.
+
+        Returns:
+            For each cue, (N,) float64 in units of the held-out normals' standard deviation. Never
+            reverses two images; two that differ by less than the rounding of ``cue - mean`` tie.
+
+        Raises:
+            UsageError: cues other than those that were fitted.
+            DataError: a value is not finite.
+        """
+        if scores.keys() != self.mean.keys():
+            raise UsageError(
+                f"cues {sorted(scores)} were given where {sorted(self.mean)} were standardised"
+            )
+        return {
+            name: (as_scores(values, f"cue {name!r}") - self.mean[name]) / self.std[name]
+            for name, values in scores.items()
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict that JSON can hold; floats survive exactly, since JSON writes their ``repr``."""
+        return {
+            "cues": {name: {"mean": self.mean[name], "std": self.std[name]} for name in self.mean}
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Standardiser:
+        """The inverse of ``to_json``.
+
+        Raises:
+            ArtifactError: ``data`` is not what ``to_json`` writes.
+        """
+        try:
+            cues = _StandardiserJson.model_validate(data).cues
+        except ValidationError as error:
+            raise ArtifactError(f"the saved standardisation is damaged: {error}") from error
+        return cls(
+            {name: cue.mean for name, cue in cues.items()},
+            {name: cue.std for name, cue in cues.items()},
+        )
+
+
+def _mean_and_std(values: FloatArray, name: str) -> tuple[float, float]:
+    if not values.size:
+        raise DataError(f"cue {name!r}: there is no held-out normal image to standardise it with")
+    with np.errstate(over="ignore"):
+        mean, std = float(values.mean()), float(values.std())
+    if not np.isfinite([mean, std]).all():
+        raise DataError(f"cue {name!r}: values up to {np.abs(values).max():g} are too large")
+    # Rounding gives equal values a tiny std instead of 0 (np.std([0.1] * 3) is 1e-17), and dividing
+    # by it would blow up noise. The error of the mean is at most n eps |mean|.
+    rounding = values.size * float(np.finfo(np.float64).eps) * abs(mean)
+    if std <= rounding:
+        warnings.warn(
+            f"cue {name!r} is {mean:g} for all {values.size} held-out normal images; "
+            "it is only shifted, not scaled",
+            UserWarning,
+            stacklevel=3,
+        )
+        return mean, 1.0
+    return mean, std

@@ -1,0 +1,85 @@
+"""Standardisation by held-out normals."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.preprocessing import StandardScaler
+
+from oddlens.errors import ArtifactError, DataError, UsageError
+from oddlens.scoring import Standardiser
+
+VALUES = st.lists(st.floats(-1e100, 1e100), min_size=1, max_size=30)
+
+
+def test_it_agrees_with_scikit_learn() -> None:
+    generator = np.random.default_rng(3)
+    held_out = generator.normal(5, [1e-3, 40], size=(50, 2))
+    new = generator.normal(5, 100, size=(20, 2))
+    standardiser = Standardiser.fit({"a": held_out[:, 0], "b": held_out[:, 1]})
+    result = standardiser({"a": new[:, 0], "b": new[:, 1]})
+    expected = StandardScaler().fit(held_out).transform(new)
+    np.testing.assert_allclose(np.stack([result["a"], result["b"]], axis=1), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -1e-30, 1e6, 0.7])
+@pytest.mark.parametrize("count", [1, 3, 10, 1000])
+def test_a_constant_cue_is_shifted_only_and_says_so(value: float, count: int) -> None:
+    with pytest.warns(UserWarning, match=f"cue 'flat' is .* for all {count} held-out") as caught:
+        standardiser = Standardiser.fit({"flat": np.full(count, value)})
+    assert caught[0].filename == __file__
+    assert standardiser.std["flat"] == 1.0
+    assert standardiser({"flat": [value + 3]})["flat"] == pytest.approx([3])
+
+
+def test_a_cue_that_varies_little_is_still_scaled() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        standardiser = Standardiser.fit({"a": [1.0, 1.0 + 1e-12]})
+    assert standardiser.std["a"] == pytest.approx(5e-13, rel=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:cue 'a' is")
+@given(VALUES, VALUES)
+def test_it_never_reverses_two_images(held_out: list[float], new: list[float]) -> None:
+    result = Standardiser.fit({"a": held_out})({"a": sorted(new)})["a"]
+    assert (np.diff(result) >= 0).all()
+
+
+@pytest.mark.filterwarnings("ignore:cue 'a' is")
+@given(VALUES)
+def test_json_round_trip_is_exact(held_out: list[float]) -> None:
+    standardiser = Standardiser.fit({"a": held_out, "b": [1.0, 2.0]})
+    text = json.dumps(standardiser.to_json(), allow_nan=False)
+    assert Standardiser.from_json(json.loads(text)) == standardiser
+
+
+def test_wrong_calls_are_refused() -> None:
+    standardiser = Standardiser.fit({"a": [1.0, 2.0]})
+    with pytest.raises(UsageError, match=r"\['b'\] were given where \['a'\]"):
+        standardiser({"b": [1.0]})
+    with pytest.raises(UsageError, match="no cue"):
+        Standardiser.fit({})
+    with pytest.raises(DataError, match="cue 'a': there is no held-out normal image"):
+        Standardiser.fit({"a": []})
+    with pytest.raises(DataError, match="too large"):
+        Standardiser.fit({"a": [1e200, -1e200]})
+    for bad in (math.nan, math.inf):
+        with pytest.raises(DataError, match="cue 'a': 1 of 2 scores are not finite"):
+            Standardiser.fit({"a": [1.0, bad]})
+        with pytest.raises(DataError, match="cue 'a': 1 of 1 scores are not finite"):
+            standardiser({"a": [bad]})
+
+
+@pytest.mark.parametrize(
+    "data", [{}, {"cues": {}}, {"cues": {"a": {"mean": 0.0, "std": 0.0}}}, {"cues": [1]}]
+)
+def test_damaged_json_is_refused(data: dict[str, object]) -> None:
+    with pytest.raises(ArtifactError, match="standardisation is damaged"):
+        Standardiser.from_json(data)
