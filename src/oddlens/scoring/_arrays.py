@@ -26,7 +26,7 @@ def as_scores(values: npt.ArrayLike, what: str) -> FloatArray:
             would silently decide a verdict.
     """
     try:
-        array = np.array(values, dtype=np.float64)
+        array = np.asarray(values, dtype=np.float64).copy()
     except (TypeError, ValueError) as error:
         raise UsageError(f"{what}: expected a list of numbers ({error})") from error
     if array.ndim != 1:
