@@ -1,0 +1,44 @@
+"""The program: its verbs and the options before them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from oddlens import __version__
+from oddlens.cli import check, demo, evaluate, fit, info, score
+
+app = typer.Typer(
+    name="oddlens",
+    help="Learn what normal images look like, then see how odd a new one is, where, and why.",
+    epilog="Exit codes: 0 done, 1 the work failed, 2 the call is wrong, 130 interrupted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"oddlens {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Options of the program itself; the work is in the verbs."""
+
+
+app.command("fit")(fit.fit)
+app.command("score")(score.score)
+app.command("evaluate")(evaluate.evaluate)
+app.command("check")(check.check)
+app.command("info")(info.info)
+app.command("demo")(demo.demo)

@@ -1,0 +1,153 @@
+"""``oddlens fit``: learn what normal images look like."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from oddlens.cli.options import (
+    Device,
+    JsonFlag,
+    OnBadOption,
+    QuietFlag,
+    parse_settings,
+    path_or_paths,
+)
+from oddlens.cli.runner import verb
+from oddlens.cli.screen import Screen, summary
+from oddlens.errors import OddlensError, UsageError
+
+if TYPE_CHECKING:
+    from oddlens.detector import Detector
+
+Preset = Literal["compact", "paper"]
+
+
+@verb
+def fit(
+    normal: Annotated[
+        list[str],
+        typer.Argument(metavar="NORMAL...", help="Normal images: folders, globs, files."),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where to save the detector.")],
+    method: Annotated[str, typer.Option("--method", help="Which detector.")] = "ssm",
+    preset: Annotated[
+        Preset, typer.Option("--preset", help="A fast network, or the published one (for a GPU).")
+    ] = "compact",
+    size: Annotated[
+        int | None,
+        typer.Option("--size", min=8, help="Side that images are resized to, in pixels."),
+    ] = None,
+    anomalies: Annotated[
+        str | None, typer.Option("--anomalies", help="A few labelled anomalies, if there are any.")
+    ] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option("--max-minutes", help="Plan the training to end by then.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="Passes over the images, instead.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of all that is random.")] = 0,
+    device: Annotated[Device, typer.Option("--device", help="Where to compute.")] = "auto",
+    holdout: Annotated[
+        float,
+        typer.Option(
+            "--holdout", help="Share of the normal images that is kept back to calibrate with."
+        ),
+    ] = 0.2,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="OPTION=VALUE", help="Set an option of the method; can be repeated."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from where a run to the same --out stopped.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
+    on_bad: OnBadOption = "raise",
+    quiet: QuietFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Learn what normal images look like, from normal images alone.
+
+    While it trains, the run is kept beside --out as MODEL.training, so that it can be resumed.
+    """
+    screen = Screen(as_json=as_json, quiet=quiet)
+    if max_minutes is not None and epochs is not None:
+        raise UsageError("--max-minutes and --epochs exclude each other: give one of them")
+    checkpoint = checkpoint_of(out)
+    _refuse_to_overwrite(out, checkpoint, resume=resume, force=force)
+
+    detector = build_detector(method, preset=preset, size=size, settings=settings or [])
+    with screen.progress() as progress:
+        detector.fit(
+            path_or_paths(normal),
+            anomalies=anomalies,
+            epochs=epochs,
+            max_minutes=max_minutes,
+            seed=seed,
+            device=device,
+            holdout=holdout,
+            on_bad=on_bad,
+            checkpoint=checkpoint,
+            resume=resume,
+            progress=progress,
+        )
+    try:
+        detector.save(out)
+    except (OddlensError, OSError):
+        screen.warn(f"the training is kept in {checkpoint}: run again with --resume to save it")
+        raise
+    shutil.rmtree(checkpoint, ignore_errors=True)
+
+    facts = {"artifact": out, "method": method, "preset": preset, **detector.fit_report}
+    screen.result(facts, summary(facts))
+
+
+def build_detector(
+    method: str, *, preset: str, size: int | None, settings: Sequence[str]
+) -> Detector:
+    """Make an unfitted detector from what the command line says of it.
+
+    Raises:
+        UsageError: an unknown method or option, or a value out of range.
+    """
+    from oddlens.detectors import get_method
+
+    detector_class = get_method(method)
+    options = parse_settings(settings, detector_class.options(), method)
+    if size is not None:
+        if "image_size" in options:
+            raise UsageError("--size and --set image_size are the same option: give one of them")
+        options["image_size"] = size
+    if "preset" in options:
+        raise UsageError("--set preset: write it as --preset")
+    return detector_class(preset=preset, **options)
+
+
+def checkpoint_of(out: Path) -> Path:
+    """Where a run keeps itself while it trains."""
+    return out.with_name(out.name + ".training")
+
+
+def _refuse_to_overwrite(out: Path, checkpoint: Path, *, resume: bool, force: bool) -> None:
+    """Say no before hours of work, not after them."""
+    if out.exists() and not force:
+        raise UsageError(f"{out} exists: choose another --out, or replace it with --force")
+    if out.exists() and not (out / "config.json").is_file():
+        raise UsageError(f"{out} is no saved detector, so --force does not replace it")
+    if resume and not checkpoint.exists():
+        raise UsageError(f"--resume: there is no {checkpoint} to go on from; leave --resume out")
+    if checkpoint.exists() and not resume:
+        if not force:
+            raise UsageError(
+                f"{checkpoint} holds an unfinished run: go on with --resume, "
+                "or begin anew with --force"
+            )
+        shutil.rmtree(checkpoint)
+    out.parent.mkdir(parents=True, exist_ok=True)

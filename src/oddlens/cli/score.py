@@ -1,0 +1,136 @@
+"""``oddlens score``: how odd is each image?"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from oddlens.cli.options import (
+    BatchOption,
+    JsonFlag,
+    ModelArgument,
+    OnBadOption,
+    QuietFlag,
+    RateOption,
+    ReportOption,
+    path_or_paths,
+    skipped_sentence,
+)
+from oddlens.cli.runner import verb
+from oddlens.cli.screen import Screen, number, summary
+from oddlens.errors import Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from oddlens.predictions import Predictions
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be written, and where."""
+
+    out: Path | None
+    maps: Path | None
+    report: Path | None
+
+
+@verb
+def score(
+    model: ModelArgument,
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGES...", help="Folders, globs, files.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Write the scores to this .csv or .json file."),
+    ] = None,
+    maps: Annotated[
+        Path | None, typer.Option("--maps", help="Write the anomaly maps to this folder.")
+    ] = None,
+    report: ReportOption = None,
+    false_alarm_rate: RateOption = 0.01,
+    batch_size: BatchOption = None,
+    on_bad: OnBadOption = "skip",
+    quiet: QuietFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Score images: how odd is each, is it an anomaly, and where.
+
+    Without --out the scores go to stdout: as CSV, or with --json as JSON.
+    """
+    screen = Screen(as_json=as_json, quiet=quiet)
+    if out is not None and out.suffix.lower() not in WRITERS:
+        raise UsageError(f"--out {out}: give it the ending .csv or .json")
+    wanted = Wanted(out, maps, report)
+
+    from oddlens.detector import load
+
+    detector = load(model)
+    try:
+        with screen.progress() as progress:
+            predictions = detector.predict(
+                path_or_paths(images),
+                false_alarm_rate=false_alarm_rate,
+                maps=maps is not None or report is not None,
+                on_bad=on_bad,
+                batch_size=batch_size,
+                progress=progress,
+            )
+    except Interrupted as stop:
+        raise _keep(stop, screen, wanted) from stop
+    _deliver(predictions, screen, wanted)
+
+
+WRITERS = {".csv": "to_csv", ".json": "to_json"}
+
+
+def _deliver(predictions: Predictions, screen: Screen, wanted: Wanted) -> None:
+    """Write what is wanted, and say what there is to know about it."""
+    if predictions.skipped:
+        screen.warn(skipped_sentence(predictions.skipped))
+    if predictions.threshold.message:
+        screen.warn(predictions.threshold.message)
+    if wanted.maps is not None:
+        predictions.save_maps(wanted.maps)
+    if wanted.report is not None:
+        predictions.report(wanted.report)
+    if wanted.out is None:
+        sys.stdout.write(_as_text(predictions, ".json" if screen.as_json else ".csv"))
+        return
+    wanted.out.parent.mkdir(parents=True, exist_ok=True)
+    getattr(predictions, WRITERS[wanted.out.suffix.lower()])(wanted.out)
+    threshold = predictions.threshold
+    facts = {
+        "images": len(predictions),
+        "anomalies": int(predictions.is_anomaly.sum()),
+        "skipped": len(predictions.skipped),
+        "threshold": threshold.value,
+        "false_alarm_rate": max(threshold.wanted, threshold.guaranteed),
+        "scores": wanted.out,
+        "maps": wanted.maps,
+        "report": wanted.report,
+    }
+    screen.result(facts, summary(facts))
+
+
+def _keep(stop: Interrupted, screen: Screen, wanted: Wanted) -> Interrupted:
+    """Write out what was scored before Ctrl-C."""
+    from oddlens.predictions import Predictions
+
+    partial = stop.partial
+    if not isinstance(partial, Predictions) or len(partial) == 0:
+        return stop
+    _deliver(partial, screen, wanted)
+    where = f"written to {wanted.out}" if wanted.out is not None else "printed"
+    return Interrupted(f"{stop.message}; {number(len(partial))} scores are {where}", partial)
+
+
+def _as_text(predictions: Predictions, suffix: str) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"scores{suffix}"
+        getattr(predictions, WRITERS[suffix])(path)
+        return path.read_text(encoding="utf-8")
