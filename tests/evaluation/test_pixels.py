@@ -163,6 +163,18 @@ def test_constant_maps_are_chance() -> None:
         assert result.aupro == pytest.approx(0.15)
 
 
+def test_an_image_may_be_anomalous_all_over() -> None:
+    rng = np.random.default_rng(0)
+    pairs: list[MapAndMask] = [
+        (rng.normal(size=(5, 5)).astype(np.float32), np.full((5, 5), whole))
+        for whole in (True, False, True)
+    ]
+    values, truth = pooled(pairs)
+    result = pixel_metrics(pairs)
+    assert result.auroc == pytest.approx(roc_auc_score(truth, values), abs=1e-12)
+    assert result.aupro == pytest.approx(brute_force_aupro(pairs), abs=1e-12)
+
+
 def test_a_perfect_and_a_reversed_map() -> None:
     mask = np.zeros((6, 6), bool)
     mask[1:3, 1:3] = mask[5, 5] = True

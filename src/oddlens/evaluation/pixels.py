@@ -29,7 +29,7 @@ from oddlens.errors import DataError, UsageError
 from oddlens.evaluation.metrics import area_right_of_step
 
 FPR_LIMIT = 0.3
-MAX_PIXELS = 2**23  # anomalous pixels held at a time: about half a gigabyte
+MAX_PIXELS = 2**23  # anomalous pixels held at a time: at most about 0.8 GB
 
 Keys = NDArray[np.uint32]
 Mask = NDArray[np.bool_]
@@ -95,7 +95,7 @@ def pixel_metrics(
         pairs: one (map, mask) an image, read several times in order: map (H, W) float32, higher =
             more anomalous, finite; mask (H', W') bool, true = anomalous, or None.
         fpr_limit: where AUPRO's integral ends, in (0, 1].
-        max_pixels: how many anomalous pixels to hold at a time (about 60 bytes each). It changes
+        max_pixels: how many anomalous pixels to hold at a time (about 100 bytes each). It changes
             the number of passes over ``pairs`` (one, and two for each interval), not the result.
         progress: called with ("pixel metrics", images read, images to read).
 

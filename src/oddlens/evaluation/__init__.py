@@ -1,0 +1,33 @@
+"""How good a detector is: metrics on raw scores and maps, with confidence intervals.
+
+Importing this package loads numpy and scipy, but not torch.
+"""
+
+from __future__ import annotations
+
+from oddlens.evaluation.evaluate import Evaluation, evaluate
+from oddlens.evaluation.intervals import (
+    Interval,
+    delong_covariance,
+    delong_interval,
+    image_intervals,
+    pixel_intervals,
+)
+from oddlens.evaluation.metrics import auroc, average_precision, f1_max, fpr_at_tpr
+from oddlens.evaluation.pixels import PixelMetrics, pixel_metrics
+
+__all__ = [
+    "Evaluation",
+    "Interval",
+    "PixelMetrics",
+    "auroc",
+    "average_precision",
+    "delong_covariance",
+    "delong_interval",
+    "evaluate",
+    "f1_max",
+    "fpr_at_tpr",
+    "image_intervals",
+    "pixel_intervals",
+    "pixel_metrics",
+]
