@@ -128,9 +128,19 @@ def test_a_training_that_cannot_be_saved_is_kept(
     library.save_raises = ArtifactError("m: the disk is full; nothing was written")
     outcome = run("fit", "good", "--out", tmp_path / "m")
     assert outcome.code == 1
-    assert "warning: the training is kept in" in outcome.err
+    assert "warning: what was trained is kept in" in outcome.err
     assert outcome.err.endswith("error: m: the disk is full; nothing was written\n")
     assert (tmp_path / "m.training").is_dir()
+
+
+def test_a_second_ctrl_c_still_says_what_is_kept(
+    run: Run, library: FakeLibrary, tmp_path: Path
+) -> None:
+    library.fit_raises = KeyboardInterrupt()
+    outcome = run("fit", "good", "--out", tmp_path / "m")
+    assert outcome.code == 130
+    kept = tmp_path / "m.training"
+    assert f"interrupted: what was trained is kept in {kept}: go on with --resume" in outcome.err
 
 
 def test_a_failure_is_told(run: Run, library: FakeLibrary, tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,7 +20,7 @@ from oddlens.cli.options import (
 )
 from oddlens.cli.runner import verb
 from oddlens.cli.screen import Screen, summary
-from oddlens.errors import OddlensError, UsageError
+from oddlens.errors import Interrupted, OddlensError, UsageError
 
 if TYPE_CHECKING:
     from oddlens.detector import Detector
@@ -84,7 +85,7 @@ def fit(
     _refuse_to_overwrite(out, checkpoint, resume=resume, force=force)
 
     detector = build_detector(method, preset=preset, size=size, settings=settings or [])
-    with screen.progress() as progress:
+    with _kept(checkpoint), screen.progress() as progress:
         detector.fit(
             path_or_paths(normal),
             anomalies=anomalies,
@@ -101,7 +102,7 @@ def fit(
     try:
         detector.save(out)
     except (OddlensError, OSError):
-        screen.warn(f"the training is kept in {checkpoint}: run again with --resume to save it")
+        screen.warn(f"what was trained is kept in {checkpoint}: run again with --resume to save it")
         raise
     shutil.rmtree(checkpoint, ignore_errors=True)
 
@@ -133,6 +134,18 @@ def build_detector(
 def checkpoint_of(out: Path) -> Path:
     """Where a run keeps itself while it trains."""
     return out.with_name(out.name + ".training")
+
+
+@contextmanager
+def _kept(checkpoint: Path) -> Iterator[None]:
+    """Say what is not lost when the work ends early and the library did not say it."""
+    way_on = f"what was trained is kept in {checkpoint}: go on with --resume"
+    try:
+        yield
+    except Interrupted:
+        raise
+    except KeyboardInterrupt as stop:
+        raise (Interrupted(way_on) if checkpoint.exists() else stop) from None
 
 
 def _refuse_to_overwrite(out: Path, checkpoint: Path, *, resume: bool, force: bool) -> None:
