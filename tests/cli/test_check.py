@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,3 +54,12 @@ def test_no_such_folder(run: Run, tmp_path: Path) -> None:
     outcome = run("check", tmp_path / "nowhere")
     assert outcome.code == 1
     assert "nowhere: no such folder" in outcome.err
+
+
+def test_a_name_that_is_no_utf_8_comes_out_as_it_is_on_disk(tmp_path: Path) -> None:
+    folder = some_images(tmp_path / "good")
+    (folder / os.fsdecode(b"bad\xff.png")).write_bytes(b"")
+    code = "from oddlens.cli import main; raise SystemExit(main())"
+    command = [sys.executable, "-c", code, "check", os.fspath(folder), "--quiet"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert b"bad\xff.png" in done.stdout, done.stderr

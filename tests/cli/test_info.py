@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import torch
+
+from oddlens.artifact import Artifact, write_artifact
 from oddlens.cli.info import flat
 from tests.cli.conftest import Run
 
@@ -24,6 +28,30 @@ def test_nested_facts_become_rows() -> None:
         ["calibration.scores", "1,200 values"],
         ["parameters", "1,234,567"],
     ]
+
+
+def test_what_is_in_an_artifact(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "bottle.oddlens"
+    weights = {"layer.weight": torch.zeros(30, 50), "layer.bias": torch.zeros(50)}
+    config = {"image_size": 64}
+    write_artifact(Artifact("ssm", config, weights, {"scores": [0.5]}, "card", {"seed": 3}), path)
+
+    rows = [line.split() for line in run("info", path).out.splitlines()]
+    for row in (["method", "ssm"], ["parameters", "1,550"], ["config.image_size", "64"]):
+        assert row in rows
+    assert ["provenance.seed", "3"] in rows
+
+    told = json.loads(run("info", path, "--json").out)
+    assert (told["method"], told["parameters"], told["config"]) == ("ssm", 1550, config)
+
+
+def test_a_tampered_artifact(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "bottle.oddlens"
+    write_artifact(Artifact("ssm", {}, {"w": torch.zeros(3)}, {}, "card"), path)
+    (path / "calibration.json").write_text("{}  ")
+    outcome = run("info", path)
+    assert outcome.code == 1
+    assert "calibration.json" in outcome.err
 
 
 def test_no_such_artifact(run: Run, tmp_path: Path) -> None:

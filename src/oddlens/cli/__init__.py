@@ -5,6 +5,7 @@ Nothing heavy is imported at the top of these files, so that ``oddlens --help`` 
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -23,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from oddlens.cli.app import app
     from oddlens.cli.runner import report
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # File names that are no valid UTF-8 leave as the bytes that they are on disk.
+        sys.stdout.reconfigure(errors="surrogateescape")
     given = list(sys.argv[1:] if arguments is None else arguments)
     command = typer.main.get_command(app)
     try:

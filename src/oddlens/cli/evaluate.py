@@ -90,7 +90,7 @@ def table(evaluation: Evaluation) -> Iterator[list[str]]:
         if name.endswith(("_low", "_high")) or not isinstance(value, int | float):
             continue
         low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
-        interval = "" if low is None or high is None else f"{low:.3f} – {high:.3f}"
+        interval = "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
         yield [name, number(value) if isinstance(value, int) else f"{value:.4f}", interval]
     for defect, auroc in evaluation.by_defect.items():
         yield [f"image_auroc of {defect}", f"{auroc:.4f}", ""]

@@ -133,4 +133,4 @@ def _as_text(predictions: Predictions, suffix: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"scores{suffix}"
         getattr(predictions, WRITERS[suffix])(path)
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
