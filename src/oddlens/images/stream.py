@@ -1,0 +1,148 @@
+"""Images in batches, decoded ahead by threads, in memory that does not grow with their number."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+
+from oddlens.errors import ImageError, UsageError
+from oddlens.images.lookahead import default_workers, map_ahead
+from oddlens.images.pixels import Pixels
+from oddlens.images.prepare import squash, to_tensor
+from oddlens.images.sources import ImageSource
+
+OnBad: TypeAlias = Literal["skip", "raise"]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An image that was left out, and why.
+
+    Attributes:
+        name: the path, or ``"image 17"``.
+        reason: a clause that follows the name.
+    """
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class ImageBatch:
+    """Some images, ready for a network.
+
+    Attributes:
+        images: float32 (N, 3, S, S) in [0, 1].
+        indices: where each image stands in its source.
+        names: what each image is called.
+    """
+
+    images: torch.Tensor
+    indices: tuple[int, ...]
+    names: tuple[str, ...]
+
+
+def stream(
+    source: ImageSource,
+    size: int,
+    batch_size: int,
+    *,
+    on_bad: OnBad,
+    skipped: list[Skipped] | None = None,
+    workers: int | None = None,
+    indices: Sequence[int] | None = None,
+) -> Generator[ImageBatch, None, None]:
+    """Read a source in batches, in order, each image once.
+
+    While the consumer works on a batch, threads decode the next one and no more: at most
+    ``max(batch_size, 2 * workers)`` prepared images wait, and ``workers`` are being decoded.
+    Closing the generator ends the threads.
+
+    Args:
+        source: the images.
+        size: the side of the square that they are squashed to, in pixels.
+        batch_size: images in a batch; the last one may be smaller.
+        on_bad: whether an image that cannot be used is left out or ends the stream.
+        skipped: with ``"skip"``, receives what was left out, as it is met.
+        workers: decoding threads; None for the usable cores, at most 8.
+        indices: which images, in which order; None for all.
+
+    Returns:
+        A generator of batches; none is empty.
+
+    Raises:
+        UsageError: a size, batch size, number of workers or ``on_bad`` that makes no sense.
+        ImageError: with ``"raise"``, at the first image that cannot be used.
+    """
+    for name, number in (("size", size), ("batch_size", batch_size), ("workers", workers)):
+        if number is not None and number < 1:
+            raise UsageError(f"{name} is {number}; it must be at least 1")
+    refuse_on_bad(on_bad)
+    wanted = range(len(source)) if indices is None else indices
+    results = read_squashed(source, size, wanted, ahead=batch_size, workers=workers)
+    return _batches(source, results, batch_size, on_bad, skipped)
+
+
+def refuse_on_bad(on_bad: str) -> None:
+    """Raise UsageError unless ``on_bad`` is a known policy."""
+    if on_bad not in ("skip", "raise"):
+        raise UsageError(f'on_bad is {on_bad!r}; use "skip" or "raise"')
+
+
+def read_squashed(
+    source: ImageSource,
+    size: int,
+    indices: Iterable[int],
+    *,
+    ahead: int = 1,
+    workers: int | None = None,
+) -> Generator[tuple[int, Pixels | ImageError], None, None]:
+    """Yield ``(index, pixels uint8 (size, size, 3))``, or the error in the pixels' place."""
+    workers = workers or default_workers()
+
+    def read(index: int) -> tuple[int, Pixels | ImageError]:
+        try:
+            return index, squash(source.read(index), size)
+        except ImageError as error:
+            return index, error
+
+    return map_ahead(read, indices, ahead=max(ahead, 2 * workers), workers=workers)
+
+
+def _batches(
+    source: ImageSource,
+    results: Generator[tuple[int, Pixels | ImageError], None, None],
+    batch_size: int,
+    on_bad: OnBad,
+    skipped: list[Skipped] | None,
+) -> Generator[ImageBatch, None, None]:
+    waiting: list[tuple[int, Pixels]] = []
+    with closing(results):
+        for index, result in results:
+            if not isinstance(result, ImageError):
+                waiting.append((index, result))
+            elif on_bad == "raise":
+                raise result
+            elif skipped is not None:
+                skipped.append(Skipped(result.name, result.reason))
+            del result
+            if len(waiting) == batch_size:
+                batch = _batch(source, waiting)
+                waiting = []
+                yield batch
+                del batch  # the consumer's to keep or drop, not ours
+        if waiting:
+            yield _batch(source, waiting)
+
+
+def _batch(source: ImageSource, members: list[tuple[int, Pixels]]) -> ImageBatch:
+    return ImageBatch(
+        images=to_tensor(np.stack([pixels for _, pixels in members])),
+        indices=tuple(index for index, _ in members),
+        names=tuple(source.name(index) for index, _ in members),
+    )
