@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from oddlens.detector import Detector, load
     from oddlens.detectors.ssm import SSM
     from oddlens.errors import OddlensError
-    from oddlens.evaluation import Evaluation, evaluate
+    from oddlens.evaluation.evaluate import Evaluation, evaluate
     from oddlens.predictions import Prediction, Predictions
 
 __version__ = "0.1.0"
@@ -21,11 +21,11 @@ __version__ = "0.1.0"
 _HOME = {
     "SSM": "oddlens.detectors.ssm",
     "Detector": "oddlens.detector",
-    "Evaluation": "oddlens.evaluation",
+    "Evaluation": "oddlens.evaluation.evaluate",
     "OddlensError": "oddlens.errors",
     "Prediction": "oddlens.predictions",
     "Predictions": "oddlens.predictions",
-    "evaluate": "oddlens.evaluation",
+    "evaluate": "oddlens.evaluation.evaluate",
     "load": "oddlens.detector",
 }
 
