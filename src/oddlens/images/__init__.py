@@ -1,0 +1,42 @@
+"""Images from anywhere: sources, decoding, streaming, caching, splits, layouts, checks."""
+
+from oddlens.images.cache import ImageCache
+from oddlens.images.check import check_folder
+from oddlens.images.check_report import CheckReport, CheckSummary, Problem
+from oddlens.images.decode import decode
+from oddlens.images.layout import DatasetLayout, TestImage, read_layout, read_mask
+from oddlens.images.prepare import prepare
+from oddlens.images.sources import (
+    ArraySource,
+    DatasetSource,
+    ImagesLike,
+    ImageSource,
+    PathSource,
+    open_source,
+)
+from oddlens.images.split import holdout_split
+from oddlens.images.stream import ImageBatch, Skipped, stream
+
+__all__ = [
+    "ArraySource",
+    "CheckReport",
+    "CheckSummary",
+    "DatasetLayout",
+    "DatasetSource",
+    "ImageBatch",
+    "ImageCache",
+    "ImageSource",
+    "ImagesLike",
+    "PathSource",
+    "Problem",
+    "Skipped",
+    "TestImage",
+    "check_folder",
+    "decode",
+    "holdout_split",
+    "open_source",
+    "prepare",
+    "read_layout",
+    "read_mask",
+    "stream",
+]
