@@ -312,6 +312,29 @@ def test_forging_as_above_works_without_the_trick(tmp_path: Path) -> None:
     assert read_artifact(tmp_path / "m").method == "other"
 
 
+def test_weights_that_are_none_with_a_forged_digest(tmp_path: Path) -> None:
+    write_artifact(make(), tmp_path / "m")
+    (tmp_path / "m" / "model.safetensors").write_bytes(b"cos\nsystem\n")
+    data = json.loads((tmp_path / "m" / "config.json").read_text())
+    data["sha256"]["model.safetensors"] = module._sha256(b"cos\nsystem\n")
+    forge(tmp_path / "m", data)
+    with pytest.raises(ArtifactError, match=r"m cannot be read: .*; fit the detector again"):
+        read_artifact(tmp_path / "m")
+
+
+def test_a_file_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_artifact(make(), tmp_path / "m")
+
+    def refuse(path: Path) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(ArtifactError, match=r"cannot read .*config\.json: Permission denied"):
+        read_artifact(tmp_path / "m")
+
+
 def test_a_method_that_looks_like_the_blank_digest(tmp_path: Path) -> None:
     write_artifact(make(method="0" * 64), tmp_path / "m")
     assert read_artifact(tmp_path / "m").method == "0" * 64
@@ -412,6 +435,24 @@ def test_a_failure_between_the_renames_is_undone(
         write_artifact(make("second"), tmp_path / "m")
     assert same(read_artifact(tmp_path / "m"), make("first"))
     assert listing(tmp_path) == ["m"]
+
+
+def test_when_even_undoing_fails_the_message_tells_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_artifact(make("first"), tmp_path / "m")
+    calls = iter(range(1, 100))
+    rename = os.rename
+
+    def fail_after_first(source: Path, target: Path) -> None:
+        if next(calls) > 1:
+            disk_full()
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", fail_after_first)
+    with pytest.raises(ArtifactError, match=r"is intact in .*m\.old-while-saving$"):
+        write_artifact(make("second"), tmp_path / "m")
+    assert same(read_artifact(tmp_path / "m.old-while-saving"), make("first"))
 
 
 def test_at_every_step_a_complete_artifact_is_on_disk(

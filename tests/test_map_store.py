@@ -51,6 +51,12 @@ def test_views_share_the_file_and_order_is_theirs() -> None:
     assert [one.tolist() for one in view] == [maps[0].tolist(), maps[4].tolist()]
 
 
+def test_the_repr_tells_the_disk_that_it_takes() -> None:
+    store = MapStore()
+    store.extend(np.zeros((4, 500, 500)))
+    assert repr(store) == "MapStore(4 maps, 4.0 MB on disk)"
+
+
 def test_what_is_read_is_a_copy() -> None:
     store = MapStore()
     store.extend(some_maps(1))

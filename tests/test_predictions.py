@@ -244,6 +244,20 @@ def test_batches_that_do_not_fit_are_refused() -> None:
         writer.add(*row, {"gms": [1.0]})
 
 
+def test_the_report_gets_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def write_report(*args: object, **kwargs: object) -> Path:
+        calls.append((args, kwargs))
+        return tmp_path
+
+    monkeypatch.setattr("oddlens.report.write_report", write_report)
+    predictions = predict(NAMES, SCORES)
+    assert predictions.report("r.html", labels=[0, 1, 0], title="t", note="n") == tmp_path
+    expected = {"labels": [0, 1, 0], "masks": None, "title": "t", "note": "n"}
+    assert calls == [((predictions, "r.html"), expected)]
+
+
 def test_unwritable_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OddlensError, match=r"cannot write .*file/scores\.csv"):

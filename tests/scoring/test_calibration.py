@@ -183,6 +183,16 @@ def test_no_held_out_image_and_wrong_shapes_are_refused() -> None:
         Calibration(np.zeros((2, 2)))
 
 
+def test_what_is_no_number_is_refused() -> None:
+    with pytest.raises(UsageError, match="scores: expected a list of numbers"):
+        Calibration(np.zeros(1)).p_values(["high"])
+
+
+def test_zeros_of_both_signs_keep_their_places() -> None:
+    zeros = np.array([0.0, -0.0] * 50)
+    assert Calibration(zeros).scores.tobytes() == zeros.tobytes()
+
+
 def test_the_calibration_cannot_be_changed_from_outside() -> None:
     given_scores = np.array([2.0, 1.0])
     calibration = Calibration(given_scores)

@@ -186,7 +186,8 @@ class Calibration:
 
 
 def _ranked(values: npt.ArrayLike, what: str) -> FloatArray:
-    array = np.sort(as_scores(values, what))
+    # Stable: 0.0 and -0.0 are equal, and would change places from one reading to the next.
+    array = np.sort(as_scores(values, what), kind="stable")
     if not array.size:
         raise DataError("there is no held-out normal image to calibrate with: give more images")
     array.setflags(write=False)
