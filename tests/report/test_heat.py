@@ -63,6 +63,17 @@ def test_a_reduced_map_loses_nothing_above_the_threshold() -> None:
     assert enclosed[61, 333 * 100 // 700]
 
 
+def test_a_map_that_is_noise_gets_a_coarse_outline_of_bounded_length() -> None:
+    values = np.random.default_rng(0).integers(0, 30, size=(128, 128)) == 0
+    assert len(outline(values[:, :96].astype(float), 0.5)) > 15_000
+    path = outline(values.astype(float), 0.5)
+    assert len(path) <= 24_000
+    blocks = values.reshape(64, 2, 64, 2).max(axis=(1, 3))
+    np.testing.assert_array_equal(_enclosed(path, (64, 64)), blocks)
+    everywhere = np.random.default_rng(0).random((128, 128))
+    assert 0 < len(outline(everywhere, 0.5)) <= 24_000
+
+
 scales = st.tuples(st.floats(-10, 10), st.floats(0.01, 10), st.floats(0, 1e4)).map(
     lambda t: HeatScale.anchored([t[0]], [t[0] + t[1] + t[2]], t[0] + t[1])
 )

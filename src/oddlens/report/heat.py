@@ -23,6 +23,11 @@ _STOPS = (
 )
 
 
+# The most characters that one outline may take in the page: some hundred separate spots. Beyond
+# that the map is noise, and the page would grow by megabytes.
+_LONGEST = 24_000
+
+
 @dataclass(frozen=True)
 class HeatScale:
     """The common scale of all heat maps of a report. Our choice.
@@ -114,12 +119,14 @@ def outline(values: npt.NDArray[np.floating], threshold: float, most: int = 256)
         values: map ``(H, W)``; NaN counts as below.
         threshold: in units of the map.
         most: maps with more rows or columns than this are first reduced by the maximum over
-            blocks, so that nothing above the threshold is lost.
+            blocks, so that nothing above the threshold is lost; so are maps whose outline
+            would be longer than a page can bear.
 
     Returns:
         Closed curves in a square of 1000 by 1000 units that covers the whole map, each cell's
-        centre inside (even-odd rule) exactly when its value is above the threshold; "" where
-        none is. Curves run along the border where what they outline touches it.
+        centre inside (even-odd rule) exactly when its value is above the threshold (up to the
+        path's one decimal, about 1/100 of a cell); "" where none is. Curves run along
+        the border where what they outline touches it.
     """
     from skimage.measure import find_contours
 
@@ -140,7 +147,10 @@ def outline(values: npt.NDArray[np.floating], threshold: float, most: int = 256)
         # Cell (0, 0) is at 1 of the padded grid and its centre half a cell from the border.
         points = (line[:-1] - 0.5) * (1000 / height, 1000 / width)
         parts.append("M" + "L".join(f"{x:.1f} {y:.1f}" for y, x in points) + "Z")
-    return "".join(parts)
+    path = "".join(parts)
+    if len(path) <= _LONGEST or max(height, width) <= 16:
+        return path
+    return outline(values, threshold, min(most, max(height, width)) // 2)
 
 
 def _reduced(values: npt.NDArray[np.float64], most: int) -> npt.NDArray[np.float64]:
