@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -71,6 +71,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert listing(path.parent) == ["bottle.oddlens"]
 
 
+@settings(deadline=None, max_examples=50)  # Disks are slow when others use them.
 @given(OBJECTS, OBJECTS, OBJECTS)
 def test_json_values_come_back_exactly(
     config: dict[str, Any], calibration: dict[str, Any], provenance: dict[str, Any]

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oddlens.errors import DataError, OddlensError, UsageError
@@ -120,6 +120,7 @@ def test_the_csv_reads_back_exactly(tmp_path: Path, maps: bool) -> None:
     assert [float(row[4]) for row in rows] == predictions.cues["gms"].tolist()
 
 
+@settings(deadline=None, max_examples=50)  # Disks are slow when others use them.
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=5))
 def test_the_json_reads_back_exactly(scores: list[float]) -> None:
     skipped = (SkippedImage("bad.png", "it is empty"),)
