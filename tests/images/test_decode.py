@@ -237,9 +237,9 @@ def test_16_bit_images_are_turned_upright_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-def test_a_broken_exif_block_does_not_cost_the_picture(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    Image.fromarray(COLOUR).save(path, exif=b"Exif\0\0MM\0*\xff\xff\xff\xff nonsense")
+@pytest.mark.parametrize("block", [b"MM\0*\xff\xff\xff\xff nonsense", b"no header at all"])
+def test_a_broken_exif_block_does_not_cost_the_picture(tmp_path: Path, block: bytes) -> None:
+    path = saved(Image.fromarray(COLOUR), tmp_path / "a.png", exif=b"Exif\0\0" + block)
     np.testing.assert_array_equal(decode(path), COLOUR)
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +153,25 @@ def test_a_data_set_of_files_loads_lazily_and_may_hold_bad_ones(tmp_path: Path) 
     for index in (1, 2):
         with pytest.raises(ImageError, match=f"^image {index}: cannot be read"):
             source.read(index)
+
+
+def test_a_data_set_is_asked_by_one_thread_at_a_time() -> None:
+    class Shared(Dataset[Any]):
+        asked = 0
+
+        def __len__(self) -> int:
+            return 32
+
+        def __getitem__(self, index: int) -> Any:
+            self.asked += 1
+            time.sleep(0.001)  # long enough for another thread to come in
+            assert self.asked == 1
+            self.asked -= 1
+            return RGB[0]
+
+    source = open_source(Shared())
+    with ThreadPoolExecutor(8) as pool:
+        assert len(list(pool.map(source.read, range(32)))) == 32
 
 
 def test_an_item_that_is_no_image_is_named() -> None:

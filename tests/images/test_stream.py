@@ -111,6 +111,15 @@ def test_20_000_images_need_the_memory_of_few(side: int) -> None:
     assert source.alive == 0
 
 
+def test_what_was_handed_over_is_the_consumer_s_alone() -> None:
+    with closing(stream(CountedSource(100), 4, 8, on_bad="raise")) as batches:
+        batch = weakref.ref(next(batches))
+        assert batch() is None
+    with closing(map_ahead(np.zeros, range(100), ahead=4)) as arrays:
+        array = weakref.ref(next(arrays))
+        assert array() is None
+
+
 def test_the_next_batch_is_decoded_while_the_consumer_works() -> None:
     source = CountedSource(100)
     with closing(stream(source, 4, 8, on_bad="raise", workers=2)) as batches:

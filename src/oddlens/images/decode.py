@@ -22,7 +22,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 _SYSTEM_REASONS = {errno.ENOENT: "no such file", errno.EISDIR: "is a folder, not an image"}
 _EXIF_FAULTS = (
-    *(ArithmeticError, LookupError, OSError, SyntaxError, TypeError, ValueError),
+    *(ArithmeticError, AttributeError, LookupError, OSError, SyntaxError, TypeError, ValueError),
     struct.error,
 )
 _NOT_AN_IMAGE = "is not a PNG, JPEG, BMP, TIFF or WebP image, or its header is damaged"

@@ -50,14 +50,19 @@ def map_ahead(
     waiting: deque[Future[Result]] = deque()
     left = iter(items)
     pool = ThreadPoolExecutor(workers or default_workers(), thread_name_prefix="oddlens-images")
-    try:
-        for item in islice(left, ahead):
+
+    def start(count: int) -> None:
+        for item in islice(left, count):
             waiting.append(pool.submit(function, item))
+
+    def take() -> Result:
+        result = waiting.popleft().result()
+        start(1)
+        return result
+
+    try:
+        start(ahead)
         while waiting:
-            result = waiting.popleft().result()
-            for item in islice(left, 1):
-                waiting.append(pool.submit(function, item))
-            yield result
-            del result  # not kept alive while the next one is awaited
+            yield take()  # no name here: what is handed over is the consumer's alone
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

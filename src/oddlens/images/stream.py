@@ -130,19 +130,18 @@ def _batches(
                 raise result
             elif skipped is not None:
                 skipped.append(Skipped(result.name, result.reason))
-            del result
             if len(waiting) == batch_size:
-                batch = _batch(source, waiting)
-                waiting = []
-                yield batch
-                del batch  # the consumer's to keep or drop, not ours
+                yield _take(source, waiting)  # no name here: a batch is the consumer's alone
         if waiting:
-            yield _batch(source, waiting)
+            yield _take(source, waiting)
 
 
-def _batch(source: ImageSource, members: list[tuple[int, Pixels]]) -> ImageBatch:
-    return ImageBatch(
-        images=to_tensor(np.stack([pixels for _, pixels in members])),
-        indices=tuple(index for index, _ in members),
-        names=tuple(source.name(index) for index, _ in members),
+def _take(source: ImageSource, waiting: list[tuple[int, Pixels]]) -> ImageBatch:
+    """Make a batch of what waits, and empty the list."""
+    batch = ImageBatch(
+        images=to_tensor(np.stack([pixels for _, pixels in waiting])),
+        indices=tuple(index for index, _ in waiting),
+        names=tuple(source.name(index) for index, _ in waiting),
     )
+    waiting.clear()
+    return batch
