@@ -1,0 +1,199 @@
+"""Progressive mask refinement: uncover what restores well until the mask holds only what does not.
+
+SSM, section 7.2 (a reconstruction of the paper's loop; details SSM-U6 to U9). For each cell size the
+first pass in-paints every pixel once, from two complementary checkerboards. The cells that came out
+badly form the suspicious set H; the next passes hide H alone, so that it is judged from an image
+whose normal part is all visible, and H only ever shrinks.
+
+Variants of one image (cell sizes, both checkerboards, refinement rounds) are stacked into batches;
+an image leaves a cell size's loop as soon as its H is empty or stable, and nothing is in-painted
+twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import torch
+from torch import Tensor
+
+from oddlens.pretext.masking import cell_means, paint_cells
+from oddlens.pretext.restoration import Reference, error_maps
+
+Restore = Callable[[Tensor, Tensor], Tensor]
+"""``(masked images (M, 3, S, S), masks (M, 1, S, S)) -> restored images (M, 3, S, S)``."""
+
+Judge = Callable[[Tensor], Tensor]
+"""``error maps (M, 2, S, S) -> (M, S, S)``, the one error that the thresholds apply to."""
+
+
+class Stop(IntEnum):
+    """Why the refinement of an image ended at one cell size."""
+
+    EMPTY = 0
+    """Every cell restores well."""
+    STABLE = 1
+    """The suspicious set shrank by less than 1 %."""
+    LIMIT = 2
+    """The allowed number of rounds is used up."""
+
+
+@dataclass
+class Refined:
+    """The outcome at one cell size for N images.
+
+    Attributes:
+        first: ``(N, 2, S, S)`` error maps of the first pass.
+        last: ``(N, 2, S, S)`` error maps of the last pass inside H, zero outside.
+        hidden: ``(N, S, S)`` bool, H at the end.
+        rounds: ``(N,)`` int64, refinement rounds run.
+        stop: ``(N,)`` int64, a ``Stop``.
+        forwards: network passes spent on all N images.
+    """
+
+    first: Tensor
+    last: Tensor
+    hidden: Tensor
+    rounds: Tensor
+    stop: Tensor
+    forwards: int = 0
+
+
+def first_pass(
+    restore: Restore, reference: Reference, masks: Tensor, *, stack: int = 32
+) -> tuple[Tensor, Tensor]:
+    """In-paint every pixel once from masks that together hide each pixel once.
+
+    Args:
+        restore: the network in evaluation mode.
+        reference: of N images.
+        masks: ``(V, S, S)``: two checkerboards, or a partition.
+        stack: most variants in one network pass.
+
+    Returns:
+        The assembled images ``(N, 3, S, S)`` and their error maps ``(N, 2, S, S)``.
+    """
+    count, variants = len(reference.images), len(masks)
+    image_of = torch.arange(count).repeat_interleave(variants)
+    restored = _restore_hidden(
+        restore, reference.images, image_of, (masks == 0).repeat(count, 1, 1), stack
+    )
+    return restored, error_maps(reference, restored)
+
+
+def _restore_hidden(
+    restore: Restore, images: Tensor, image_of: Tensor, hidden: Tensor, stack: int
+) -> Tensor:
+    """Images whose hidden pixels, gathered over their variants, come from the network."""
+    result = images.clone()
+    for start in range(0, len(hidden), stack):
+        index = image_of[start : start + stack]
+        cover = hidden[start : start + stack, None]
+        visible = (~cover).to(images.dtype)
+        output = restore(images[index] * visible, visible)
+        # Variants of one image never hide the same pixel, so the order of writing is immaterial.
+        for place, image in enumerate(index.tolist()):
+            torch.where(cover[place], output[place], result[image], out=result[image])
+    return result
+
+
+def refine(
+    restore: Restore,
+    judge: Judge,
+    reference: Reference,
+    masks: Mapping[int, Tensor],
+    thresholds: Mapping[int, tuple[float, float]],
+    *,
+    rounds: int,
+    stack: int = 32,
+) -> dict[int, Refined]:
+    """Run the loop on N images, each cell size with a suspicious set of its own (SSM-U9).
+
+    Args:
+        restore: the network in evaluation mode.
+        judge: turns error maps into the error that is held against the thresholds.
+        reference: of N images.
+        masks: first masks by cell size, ``(V, S, S)`` each.
+        thresholds: by cell size, for the first pass and for the later ones.
+        rounds: T, the most refinement rounds; 0 is plain in-painting.
+        stack: most variants in one network pass.
+
+    Returns:
+        One ``Refined`` a cell size.
+    """
+    outcome = {}
+    for cell, boards in masks.items():
+        _, first = first_pass(restore, reference, boards, stack=stack)
+        state = _start(first, judge, cell, thresholds[cell][0], rounds)
+        state.forwards = len(boards) * len(first)
+        for _ in range(rounds):
+            if not _refine_once(
+                restore, judge, reference, state, boards, cell, thresholds[cell][1], stack
+            ):
+                break
+        outcome[cell] = state
+    return outcome
+
+
+def _start(first: Tensor, judge: Judge, cell: int, threshold: float, rounds: int) -> Refined:
+    hidden = _suspicious(judge(first), cell, threshold)
+    empty = ~hidden.flatten(1).any(dim=1)
+    stop = torch.where(empty, Stop.EMPTY, Stop.LIMIT)
+    counts = torch.zeros(len(first), dtype=torch.int64)
+    last = torch.where(hidden[:, None], first, 0.0)
+    return Refined(first, last, hidden, counts, stop)
+
+
+def _suspicious(error: Tensor, cell: int, threshold: float) -> Tensor:
+    """``(N, S, S)`` bool: the cells whose mean error exceeds the threshold."""
+    return paint_cells(cell_means(error, cell) > threshold, error.shape[-1], cell)
+
+
+def _refine_once(
+    restore: Restore,
+    judge: Judge,
+    reference: Reference,
+    state: Refined,
+    boards: Tensor,
+    cell: int,
+    threshold: float,
+    stack: int,
+) -> bool:
+    """One round for the images still in the loop; False when there are none."""
+    active = torch.nonzero(state.stop == Stop.LIMIT).flatten()
+    if not len(active):
+        return False
+    before = state.hidden[active]
+    image_of, hidden = _variants(before, boards)
+    state.forwards += len(hidden)
+    images = reference.images[active]
+    restored = _restore_hidden(restore, images, image_of, hidden, stack)
+    errors = error_maps(reference[active], restored)
+    after = before & _suspicious(judge(errors), cell, threshold)
+    state.hidden[active] = after
+    state.last[active] = torch.where(after[:, None], errors, 0.0)
+    state.rounds[active] += 1
+    old, new = before.flatten(1).sum(dim=1), after.flatten(1).sum(dim=1)
+    stop = torch.where(new == 0, Stop.EMPTY, Stop.LIMIT)
+    state.stop[active] = torch.where((new > 0) & (new > 0.99 * old), Stop.STABLE, stop)
+    return True
+
+
+def _variants(hidden: Tensor, boards: Tensor) -> tuple[Tensor, Tensor]:
+    """The masks that one round needs: H itself, or H cut by the first masks where it is large.
+
+    A mask that hides most of an image lies outside what the network was trained on; where H covers
+    more than half of an image it is in-painted in as many parts as there are first masks.
+    """
+    share = hidden.flatten(1).float().mean(dim=1)
+    image_of: list[int] = []
+    covers: list[Tensor] = []
+    for image, large in enumerate((share > 0.5).tolist()):
+        parts: Sequence[Tensor] = [hidden[image]]
+        if large:
+            parts = [hidden[image] & (board == 0) for board in boards]
+        image_of += [image] * len(parts)
+        covers += parts
+    return torch.tensor(image_of), torch.stack(covers)

@@ -1,0 +1,108 @@
+"""The restoration task: compose what the network in-painted, the loss, and the error of the result.
+
+SSM, sections 3.2, 5 and 7: a restored image copies its visible pixels and takes the hidden ones
+from the network. The loss compares it with the original by MSE, multi-scale gradient-magnitude
+similarity and SSIM; the error maps use the first two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from oddlens.pretext.similarity import gms, gradient_pyramid, msgms_loss, ssim_loss
+
+
+def compose(images: Tensor, restored: Tensor, mask: Tensor) -> Tensor:
+    """``m * x + (1 - m) * f``: visible pixels from the image, hidden ones from the network.
+
+    Args:
+        images: ``(N, C, H, W)``.
+        restored: the network's output, the same shape.
+        mask: ``(N, 1, H, W)``, 1 = visible.
+    """
+    return torch.where(mask > 0, images, restored)
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the four terms of the loss (SSM, section 5; all 1 in the released code)."""
+
+    mse: float = 1.0
+    msgms: float = 1.0
+    ssim: float = 1.0
+    mask: float = 1.0
+
+
+def restoration_loss(images: Tensor, restored: Tensor, weights: LossWeights) -> dict[str, Tensor]:
+    """The weighted image terms of SSM's loss; terms of weight 0 are not computed.
+
+    Args:
+        images: ``(N, 3, H, W)`` in [0, 1].
+        restored: their composed restorations, the same shape.
+        weights: the mask term is not used here.
+
+    Returns:
+        One scalar a term: ``mse``, ``msgms``, ``ssim``.
+    """
+    terms: dict[str, Tensor] = {}
+    if weights.mse:
+        terms["mse"] = weights.mse * F.mse_loss(restored, images)
+    if weights.msgms:
+        with torch.no_grad():
+            reference = gradient_pyramid(images)
+        terms["msgms"] = weights.msgms * msgms_loss(reference, gradient_pyramid(restored))
+    if weights.ssim:
+        terms["ssim"] = weights.ssim * ssim_loss(images, restored)
+    return terms
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What of an image is needed again and again while its restorations are judged."""
+
+    images: Tensor
+    pyramid: list[Tensor]
+
+    @classmethod
+    def of(cls, images: Tensor) -> Reference:
+        """Prepare ``(N, 3, S, S)`` images."""
+        return cls(images, gradient_pyramid(images))
+
+    def __getitem__(self, index: Tensor) -> Reference:
+        return Reference(self.images[index], [level[index] for level in self.pyramid])
+
+
+def error_maps(reference: Reference, restored: Tensor) -> Tensor:
+    """How badly each pixel was restored, in two terms.
+
+    Structure is ``mean over scales of (1 - GMS)``, the released code's error up to a constant.
+    Intensity is the squared difference of the images, averaged over channels and over the same four
+    scales of average pooling: our choice, because what survives pooling is a stain or a missing
+    part and what averages out is the texture's own noise.
+
+    Args:
+        reference: of N images ``(N, 3, S, S)``.
+        restored: ``(N, 3, S, S)``.
+
+    Returns:
+        ``(N, 2, S, S)``, not negative: structure, intensity.
+    """
+    size = restored.shape[-1]
+    structure = intensity = torch.zeros(())
+    residual = restored - reference.images
+    for scale, (target, level) in enumerate(
+        zip(reference.pyramid, gradient_pyramid(restored), strict=True)
+    ):
+        if scale:
+            residual = F.avg_pool2d(residual, 2)
+        structure = structure + _resize(1 - gms(target, level), size)
+        intensity = intensity + _resize(residual.square().mean(dim=1, keepdim=True), size)
+    return torch.cat([structure, intensity], dim=1) / len(reference.pyramid)
+
+
+def _resize(maps: Tensor, size: int) -> Tensor:
+    return F.interpolate(maps, size=(size, size), mode="bilinear")

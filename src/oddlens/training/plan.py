@@ -1,0 +1,90 @@
+"""How long a stage runs: a number of steps, or as many as a budget of time allows."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from statistics import median
+
+_FIRST_STEPS = 3
+"""Steps that are not measured: they allocate memory and choose kernels."""
+
+
+class Plan:
+    """Turns steps and seconds into progress, which drives the learning rate and the end.
+
+    With a budget of seconds, the length is estimated from the median of the last steps and
+    corrected after every step, so that the learning rate has run its course when time is up,
+    whatever else the machine does meanwhile. Progress never falls.
+
+    Args:
+        steps: fixed length, or None.
+        seconds: budget, or None. Exactly one of the two is given.
+        step: where to start (a resumed run).
+        clock: seconds since any origin; for tests.
+    """
+
+    def __init__(
+        self,
+        *,
+        steps: int | None = None,
+        seconds: float | None = None,
+        step: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        assert (steps is None) != (seconds is None)
+        self.step = step
+        self.progress = 0.0
+        self._steps = steps
+        self._seconds = seconds
+        self._clock = clock
+        self._start = self._last = clock()
+        self._durations: deque[float] = deque(maxlen=30)
+        self._run = 0
+        self._update()
+
+    @property
+    def total(self) -> int:
+        """The planned number of steps (an estimate while a budget of time runs)."""
+        if self._steps is not None:
+            return self._steps
+        return max(self.step + int(self._left() / self._pace()), self.step, 1)
+
+    @property
+    def done(self) -> bool:
+        """Whether the stage has reached its end."""
+        if self._steps is not None:
+            return self.step >= self._steps
+        # Half a step: ends as often a little early as a little late, never by more than that.
+        return self._run > 0 and self._left() < 0.5 * self._pace()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the plan began."""
+        return self._clock() - self._start
+
+    def advance(self) -> None:
+        """Count a step that has just ended."""
+        now = self._clock()
+        self._run += 1
+        if self._run > _FIRST_STEPS:
+            self._durations.append(now - self._last)
+        self._last = now
+        self.step += 1
+        self._update()
+
+    def _update(self) -> None:
+        if self._seconds is not None and not self._durations:
+            return
+        self.progress = max(self.progress, min(1.0, self.step / max(self.total, 1)))
+
+    def _left(self) -> float:
+        assert self._seconds is not None
+        return self._seconds - self.elapsed
+
+    def _pace(self) -> float:
+        """Seconds a step."""
+        if self._durations:
+            return max(median(self._durations), 1e-6)
+        return max(self.elapsed / max(self._run, 1), 1e-3)
