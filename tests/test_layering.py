@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "oddlens"
 
 # What each room may know. A room is a package or a module directly below oddlens.
 BASE = {"errors", "files"}
-DETECTOR_KNOWS = BASE | {"artifact", "images", "predictions", "scoring", "training"}
+DETECTOR_KNOWS = BASE | {"artifact", "images", "options", "predictions", "scoring", "training"}
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
@@ -26,11 +26,14 @@ ALLOWED: dict[str, set[str]] = {
     "map_store": BASE,
     "networks": BASE,
     "scoring": BASE,
+    "options": BASE | {"scoring"},
     "pretext": BASE | {"networks", "scoring"},
     "training": BASE | {"images"},
     "predictions": BASE | {"images", "map_store", "scoring"},
     "map_pictures": BASE | {"map_store", "predictions"},
     "detector": DETECTOR_KNOWS,
+    "fitting": DETECTOR_KNOWS | {"detector"},
+    "model_card": DETECTOR_KNOWS | {"detector"},
     "detectors": DETECTOR_KNOWS | {"detector", "networks", "pretext"},
     "evaluation": BASE | {"artifact", "detector", "images", "predictions", "scoring"},
     "report": BASE | {"detector", "evaluation", "images", "map_store", "predictions", "scoring"},
@@ -44,6 +47,8 @@ UPWARD_WHEN_CALLED = {
     ("predictions", "map_pictures"),
     ("predictions", "report"),
     ("detector", "detectors"),
+    ("detector", "fitting"),
+    ("detector", "model_card"),
 }
 
 # The functional core of evaluation is usable on plain arrays, without a detector.
