@@ -1,0 +1,370 @@
+"""The contract that every method fulfils, and all that the methods share.
+
+A method writes its options, its ``stages()`` (how it learns) and its ``cues(images)`` (what it
+sees); if it needs statistics of normal images after training, also ``adapt``. Fitting, scoring,
+predicting, saving and loading are the same for all, and they all go one way:
+
+    images -> cues -> standardised -> fused -> calibrated -> predictions
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from oddlens.errors import ArtifactError, DataError, Interrupted, UsageError
+from oddlens.images import ImageCache, ImagesLike, Skipped, open_source, stream
+from oddlens.options import DetectorOptions, OptionInfo
+from oddlens.predictions import Predictions, PredictionWriter
+from oddlens.scoring import Calibration, Cues, Standardiser, fuse
+from oddlens.training import Stage
+
+Progress = Callable[[str, int, int], None]
+OnBad = Literal["skip", "raise"]
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One batch on its way from cues to predictions.
+
+    Attributes:
+        scores: ``(N,)`` float64, fused.
+        cues: raw values by cue, ``(N,)`` float64 each.
+        maps: ``(N, H, W)`` float32, fused, or None where the method does not localize.
+    """
+
+    scores: FloatArray
+    cues: dict[str, FloatArray]
+    maps: npt.NDArray[np.float32] | None
+
+
+class Detector(nn.Module, ABC):
+    """A method with its weights.
+
+    Args:
+        options: the method's options by keyword, see ``options()``.
+
+    Raises:
+        UsageError: an unknown option, or a value out of range.
+    """
+
+    method: ClassVar[str]
+    Options: ClassVar[type[DetectorOptions]] = DetectorOptions
+    config: DetectorOptions
+    calibration: Calibration | None
+    standardiser: Standardiser | None
+    map_standardiser: Standardiser | None
+    fit_report: dict[str, Any]
+    provenance: dict[str, Any]
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.config = self.Options.make(options)
+        self.calibration = None
+        self.standardiser = None
+        self.map_standardiser = None
+        self.fit_report = {}
+        self.provenance = {}
+
+    # --- what a method writes -----------------------------------------------------------------
+
+    @abstractmethod
+    def stages(self) -> list[Stage]:
+        """The training phases, in order."""
+
+    @abstractmethod
+    def cues(self, images: Tensor) -> Cues:
+        """The raw evidence in images ``(N, 3, S, S)`` in [0, 1]; higher = more anomalous.
+
+        Called in evaluation mode without gradients. The cues of an image do not depend on the
+        other images of the batch.
+        """
+
+    def adapt(self, train: ImageCache, tune: ImageCache, tell: Callable[[int, int], None]) -> None:
+        """Fit whatever statistics of normal images the cues need; nothing, unless overridden.
+
+        Args:
+            train: the images that training saw.
+            tune: held-out images, disjoint from the calibration's.
+            tell: called with (done, total) images.
+        """
+
+    # --- what every method gets ---------------------------------------------------------------
+
+    @classmethod
+    def options(cls) -> dict[str, OptionInfo]:
+        """The method's options: name to (type, default, help)."""
+        return cls.Options.describe()
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the detector can score."""
+        return self.calibration is not None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @property
+    def batch_size(self) -> int:
+        """Images scored at a time: as many as fill the caches, no more (our choice)."""
+        return 128 if self.device.type == "cuda" else 16
+
+    def fit(
+        self,
+        images: ImagesLike,
+        *,
+        anomalies: ImagesLike | None = None,
+        epochs: int | None = None,
+        max_minutes: float | None = None,
+        seed: int = 0,
+        device: str | torch.device = "auto",
+        holdout: float = 0.2,
+        on_bad: OnBad = "raise",
+        checkpoint: Path | None = None,
+        resume: bool = False,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Learn what normal images look like.
+
+        Args:
+            images: normal images: a folder, glob, list of paths, array, tensor or Dataset.
+            anomalies: a few labelled anomalies, for methods that learn from them.
+            epochs: passes over the images; None for the method's own length.
+            max_minutes: end by then, everything included; excludes ``epochs``.
+            seed: of all that is random. With ``epochs``, the same seed on the same CPU gives the
+                same weights, bit for bit.
+            device: ``"auto"``, ``"cpu"``, ``"cuda"`` or a torch device.
+            holdout: share of the images kept back for thresholds and calibration, in (0, 0.9].
+            on_bad: what to do with files that cannot be read as images.
+            checkpoint: folder to keep the run in while it trains.
+            resume: go on from the checkpoint, where there is one.
+            progress: called with (phase, done, total).
+
+        Returns:
+            The detector itself, fitted.
+
+        Raises:
+            UsageError: options that clash, or a method that cannot use ``anomalies``.
+            DataError: too few or unreadable images.
+            TrainingError: the loss is not finite.
+            Interrupted: Ctrl-C; a checkpoint has been kept, if a folder was given.
+        """
+        from oddlens.fitting import fit
+
+        fit(
+            self,
+            images,
+            anomalies=anomalies,
+            epochs=epochs,
+            max_minutes=max_minutes,
+            seed=seed,
+            device=device,
+            holdout=holdout,
+            on_bad=on_bad,
+            checkpoint=checkpoint,
+            resume=resume,
+            progress=progress,
+        )
+        return self
+
+    def score(
+        self, images: ImagesLike, *, on_bad: OnBad = "raise", batch_size: int | None = None
+    ) -> FloatArray:
+        """How odd each image is.
+
+        Args:
+            images: whatever ``fit`` takes.
+            on_bad: ``"skip"`` leaves unreadable files out, so that fewer scores come back.
+            batch_size: images at a time; no score depends on it beyond float32 rounding.
+
+        Returns:
+            ``(N,)`` float64, raw, higher = more anomalous.
+        """
+        return self.predict(images, maps=False, on_bad=on_bad, batch_size=batch_size).scores
+
+    def predict(
+        self,
+        images: ImagesLike,
+        *,
+        false_alarm_rate: float = 0.01,
+        maps: bool = True,
+        on_bad: OnBad = "skip",
+        batch_size: int | None = None,
+        progress: Progress | None = None,
+    ) -> Predictions:
+        """Score images, localize what is odd, and decide at a false-alarm rate.
+
+        Memory does not grow with the number of images: maps go to a temporary file.
+
+        Args:
+            images: whatever ``fit`` takes.
+            false_alarm_rate: wanted share of normal images that are flagged, in (0, 1). What can
+                be guaranteed instead stands in ``predictions.threshold``.
+            maps: whether to keep the anomaly maps.
+            on_bad: skipped files are listed in ``predictions.skipped``.
+            batch_size: images at a time.
+            progress: called with ("score", done, total).
+
+        Raises:
+            UsageError: the detector is not fitted.
+            DataError: no image could be read.
+            Interrupted: Ctrl-C; ``partial`` holds the predictions made so far.
+        """
+        calibration = self._fitted()
+        source = open_source(images)
+        threshold = calibration.threshold(false_alarm_rate)
+        pixel = (
+            calibration.pixel_threshold(false_alarm_rate)
+            if calibration.map_peaks is not None
+            else None
+        )
+        writer = PredictionWriter(
+            threshold, pixel_threshold=pixel, source=source, method=self.method
+        )
+        skipped: list[Skipped] = []
+        size, step = self.config.image_size, batch_size or self.batch_size
+        try:
+            with closing(
+                stream(source, size, step, on_bad=on_bad, skipped=skipped)
+            ) as batches:
+                for batch in batches:
+                    scored = self.scored(batch.images)
+                    writer.add(
+                        batch.names,
+                        scored.scores,
+                        calibration.p_values(scored.scores),
+                        threshold.flags(scored.scores),
+                        scored.cues,
+                        scored.maps if maps else None,
+                    )
+                    if progress is not None:
+                        progress("score", len(writer) + len(skipped), len(source))
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"stopped after {len(writer):,} of {len(source):,} images", writer.finish(skipped)
+            ) from None
+        if not len(writer):
+            raise DataError(
+                f"none of the {len(source):,} files could be read as an image; the first: "
+                f"{skipped[0].name}: {skipped[0].reason}"
+                if skipped
+                else "there is no image to score"
+            )
+        return writer.finish(skipped)
+
+    def scored(self, images: Tensor) -> Scored:
+        """Cues, fused score and fused map of one batch ``(N, 3, S, S)`` in [0, 1]."""
+        assert self.standardiser is not None
+        cues = self.raw_cues(images)
+        values = {name: each.numpy() for name, each in cues.scores.items()}
+        scores = fuse(self.standardiser(values), self.config.fusion)
+        return Scored(scores, values, self._fused_map(cues))
+
+    def raw_cues(self, images: Tensor) -> Cues:
+        """``cues`` in evaluation mode, without gradients, on the detector's device, back on CPU."""
+        self.eval()
+        with torch.inference_mode():
+            found = self.cues(images.to(self.device))
+        return Cues(
+            {name: each.cpu().double() for name, each in found.scores.items()},
+            {name: each.cpu().float() for name, each in found.maps.items()},
+        )
+
+    def _fused_map(self, cues: Cues) -> npt.NDArray[np.float32] | None:
+        """The mean of the cues' maps, each standardised over the pixels of held-out normals."""
+        if not cues.maps or self.map_standardiser is None:
+            return None
+        scale = self.map_standardiser
+        standardised = [
+            (each.numpy() - np.float32(scale.mean[name])) / np.float32(scale.std[name])
+            for name, each in cues.maps.items()
+        ]
+        return np.mean(standardised, axis=0, dtype=np.float32)  # type: ignore[no-any-return]
+
+    def batches(self, images: ImageCache, size: int | None = None) -> Iterator[Tensor]:
+        """The images of a cache in order, on the detector's device, for ``adapt``."""
+        step = size or self.batch_size
+        for start in range(0, len(images), step):
+            chosen: Sequence[int] = range(start, min(start + step, len(images)))
+            yield images.batch(chosen).to(self.device)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fitted detector as an artifact (a folder); replaces an artifact atomically.
+
+        Raises:
+            UsageError: the detector is not fitted.
+            ArtifactError: it cannot be written; what was there before is untouched.
+        """
+        from oddlens.artifact import Artifact, write_artifact
+        from oddlens.model_card import model_card
+
+        calibration = self._fitted()
+        assert self.standardiser is not None
+        scales = {
+            "calibration": calibration.to_json(),
+            "standardiser": self.standardiser.to_json(),
+            "map_standardiser": self.map_standardiser.to_json() if self.map_standardiser else None,
+        }
+        artifact = Artifact(
+            method=self.method,
+            config=self.config.model_dump(mode="json"),
+            weights={name: value.detach().cpu() for name, value in self.state_dict().items()},
+            calibration=scales,
+            card=model_card(self),
+            provenance=self.provenance,
+        )
+        write_artifact(artifact, Path(path))
+        return Path(path)
+
+    def _fitted(self) -> Calibration:
+        if self.calibration is None:
+            raise UsageError(
+                f"this {type(self).__name__} is not fitted: call fit(images) first, "
+                "or oddlens.load a saved one"
+            )
+        return self.calibration
+
+
+def load(path: str | Path, *, device: str = "auto") -> Detector:
+    """Load a saved detector.
+
+    Args:
+        path: the artifact's folder.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+
+    Raises:
+        ArtifactError: it is missing, damaged, of a newer version, or of an unknown method.
+    """
+    from oddlens.artifact import read_artifact
+    from oddlens.detectors import get_method
+    from oddlens.fitting import choose_device
+
+    artifact = read_artifact(Path(path))
+    try:
+        detector = get_method(artifact.method)(**artifact.config)
+        detector.load_state_dict(artifact.weights)
+    except (UsageError, RuntimeError) as error:
+        raise ArtifactError(f"{path}: cannot be loaded by this version of oddlens ({error})") from error
+    scales = artifact.calibration
+    try:
+        detector.calibration = Calibration.from_json(scales["calibration"])
+        detector.standardiser = Standardiser.from_json(scales["standardiser"])
+        maps = scales["map_standardiser"]
+        detector.map_standardiser = Standardiser.from_json(maps) if maps else None
+    except KeyError as error:
+        raise ArtifactError(f"{path}: calibration.json has no {error}") from error
+    detector.provenance = artifact.provenance
+    detector.fit_report = artifact.provenance.get("fit", {})
+    return detector.to(choose_device(device)).eval()

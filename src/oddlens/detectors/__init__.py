@@ -1,0 +1,31 @@
+"""The methods, one file each. Nothing heavy is imported until a method is asked for."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from oddlens.errors import UsageError
+
+if TYPE_CHECKING:
+    from oddlens.detector import Detector
+
+METHODS = {"ssm": "oddlens.detectors.ssm:SSM"}
+"""Method name to ``module:class``."""
+
+
+def get_method(name: str) -> type[Detector]:
+    """The class of a method.
+
+    Raises:
+        UsageError: there is no such method.
+    """
+    key = name.lower()
+    if key not in METHODS:
+        close = get_close_matches(key, METHODS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(METHODS))}"
+        raise UsageError(f"there is no method {name!r}: {hint}")
+    module, _, attribute = METHODS[key].partition(":")
+    found: type[Detector] = getattr(import_module(module), attribute)
+    return found

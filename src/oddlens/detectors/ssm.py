@@ -1,0 +1,398 @@
+"""SSM: self-supervised masking for anomaly detection and localization.
+
+Huang, Xu, Wang, Wang, Zhang, "Self-Supervised Masking for Unsupervised Anomaly Detection and
+Localization", IEEE TMM 25 (2022), arXiv 2205.06568. A network learns to restore randomly masked
+normal images, told which pixels are masked. A test image is first hidden completely, piece by
+piece; what restores well is uncovered, so that the mask shrinks onto what does not.
+
+``variant="official"`` follows the released code, ``variant="loop"`` reconstructs the paper's loop
+(the paper's settings are not known to us: every default named SSM-Un is our choice).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Generator, Tensor, nn
+
+from oddlens.detector import Detector
+from oddlens.images import ImageCache
+from oddlens.networks.masked_unet import MaskedUNet
+from oddlens.options import DetectorOptions, Preset
+from oddlens.pretext.masking import (
+    cell_means,
+    checkerboards,
+    free_masks,
+    partition_masks,
+    released_partition_masks,
+)
+from oddlens.pretext.refinement import Refined, first_pass, refine
+from oddlens.pretext.released import ReleasedSettings, released_inference
+from oddlens.pretext.restoration import LossWeights, Reference, compose, restoration_loss
+from oddlens.pretext.similarity import smooth
+from oddlens.scoring import Cues
+from oddlens.training import Stage, cosine, step_decay
+
+CUES = ("structure", "intensity")
+FALLBACK_THRESHOLD = 0.0157
+"""Error below which a cell is uncovered before thresholds are fitted (released code's value)."""
+
+
+class SSMOptions(DetectorOptions):
+    """Options of ``SSM``."""
+
+    variant: Literal["loop", "official"] = Field(
+        "loop", description="loop: the paper's refinement loop; official: the released code"
+    )
+    cells: tuple[int, ...] = Field(
+        (4, 8, 16, 32), min_length=1, description="cell sizes of the training masks, in pixels"
+    )
+    scoring_cells: tuple[int, ...] = Field(
+        (8, 16), min_length=1, description="cell sizes used for scoring, in pixels"
+    )
+    widths: tuple[int, ...] = Field(
+        (48, 64, 96, 128), min_length=2, description="channels of the network's levels"
+    )
+    stem: Literal[1, 2, 4] = Field(2, description="side of the pixel blocks folded into channels")
+    mask_attention: bool = Field(True, description="tell the decoder the mask (off: RIAD)")
+    parts: int = Field(3, ge=2, le=8, description="official: masks of a partition")
+    hidden: tuple[float, float] = Field(
+        (0.1, 0.5), description="loop: lowest and highest share of hidden cells in training"
+    )
+    start: Literal["checkerboard", "partition"] = Field(
+        "checkerboard", description="loop: the masks of the first pass"
+    )
+    rounds: int = Field(1, ge=0, le=10, description="refinement rounds; 0 scores the first pass")
+    quantiles: tuple[float, float] = Field(
+        (0.98, 0.98), description="loop: cell-error quantiles of normals above which cells stay"
+    )
+    persistence: float = Field(
+        0.5, ge=0, le=1, description="loop: weight w of the refined error against the first pass"
+    )
+    intensity_weight: float = Field(
+        10.0, ge=0, description="loop: weight of the intensity error in the refinement"
+    )
+    sigma: float = Field(5.0, ge=0, description="smoothing of the maps, in pixels at 128 pixels")
+    normalise: Literal["pixel", "scale", "none"] = Field(
+        "pixel", description="loop: statistics of normals by pixel, by cell size, or none"
+    )
+    spread_images: int = Field(
+        200, ge=0, description="training images that join the statistics of normals by pixel"
+    )
+    cues: tuple[Literal["structure", "intensity"], ...] = Field(
+        CUES, min_length=1, description="the evidence used"
+    )
+    rows_only: bool = Field(True, description="official: smooth along rows only, as released")
+    equal_weights: bool = Field(False, description="official: weigh cell sizes alike")
+    mse_weight: float = Field(1.0, ge=0, description="loss: mean squared error")
+    msgms_weight: float = Field(1.0, ge=0, description="loss: gradient-magnitude similarity")
+    ssim_weight: float = Field(1.0, ge=0, description="loss: structural similarity")
+    mask_weight: float = Field(1.0, ge=0, description="loss: the mask head")
+    flips: Literal["none", "horizontal", "both"] = Field(
+        "none", description="random mirroring in training; none is the released code's"
+    )
+    learning_rate: float = Field(2e-3, gt=0, description="base learning rate of Adam")
+    weight_decay: float = Field(1e-5, ge=0, description="weight decay of Adam")
+    batch_size: int = Field(16, ge=1, description="images a training step")
+    epochs: int = Field(150, ge=1, description="passes over the images")
+
+    @classmethod
+    def preset_defaults(cls, preset: Preset) -> dict[str, Any]:
+        """``paper`` is the released network and schedule at 256 pixels (SSM-U5)."""
+        if preset == "compact":
+            return {}
+        return {
+            "image_size": 256,
+            "widths": (64, 128, 256, 512, 512),
+            "stem": 1,
+            "cells": (2, 4, 8, 16),
+            "scoring_cells": (2, 4, 8, 16),
+            "learning_rate": 1e-4,
+            "batch_size": 8,
+            "epochs": 300,
+            "rounds": 5,
+            "quantiles": (0.8, 0.95),
+            "persistence": 0.7,
+        }
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        multiple = self.stem * 2 ** (len(self.widths) - 1)
+        if self.image_size % multiple:
+            nearest = max(multiple, round(self.image_size / multiple) * multiple)
+            raise ValueError(
+                f"image_size {self.image_size} must be a multiple of {multiple} for this network, "
+                f"such as {nearest}"
+            )
+        for cell in {*self.cells, *self.scoring_cells}:
+            if not 1 <= cell <= self.image_size // 2:
+                raise ValueError(
+                    f"cell size {cell} must lie between 1 and half the image size, "
+                    f"{self.image_size // 2}"
+                )
+        if not 0 < self.hidden[0] <= self.hidden[1] < 1:
+            raise ValueError("hidden must be two shares, 0 < lowest <= highest < 1")
+        if not all(0 < q < 1 for q in self.quantiles):
+            raise ValueError("quantiles must lie between 0 and 1")
+        return self
+
+
+class SSM(Detector):
+    """Self-supervised masking with progressive mask refinement; detects and localizes.
+
+    Args:
+        options: see ``SSMOptions``; every option is a keyword. ``preset="compact"`` (default) is a
+            network for CPUs; ``preset="paper"`` the released one.
+    """
+
+    method: ClassVar[str] = "ssm"
+    Options: ClassVar[type[DetectorOptions]] = SSMOptions
+    config: SSMOptions
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        config = self.config
+        self.network = MaskedUNet(
+            config.widths, stem=config.stem, mask_attention=config.mask_attention
+        ).to(memory_format=torch.channels_last)
+        scales, size = len(config.scoring_cells), config.image_size
+        self.thresholds: Tensor
+        self.normal_mean: Tensor
+        self.normal_std: Tensor
+        self.register_buffer("thresholds", torch.full((scales, 2), FALLBACK_THRESHOLD))
+        self.register_buffer("normal_mean", torch.zeros(scales, 2, size, size))
+        self.register_buffer("normal_std", torch.ones(scales, 2, size, size))
+        self._masks: dict[int, Tensor] = {}
+
+    # --- training -----------------------------------------------------------------------------
+
+    def stages(self) -> list[Stage]:
+        """One stage: restore masked normal images (SSM, sections 3 to 6)."""
+        config = self.config
+        released = config.preset == "paper"
+
+        def adam(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+            return torch.optim.Adam(
+                parameters, lr=config.learning_rate, weight_decay=config.weight_decay
+            )
+
+        return [
+            Stage(
+                name="restore",
+                module=self.network,
+                loss=self.loss,
+                optimizer=adam,
+                schedule=step_decay((5 / 6,)) if released else cosine,
+                epochs=config.epochs,
+                batch_size=config.batch_size,
+            )
+        ]
+
+    def loss(self, images: Tensor, generator: Generator) -> dict[str, Tensor]:
+        """MSE + MSGMS + (1 - SSIM) of the restoration, and the mask head's MSE (section 5).
+
+        Args:
+            images: ``(N, 3, S, S)`` in [0, 1].
+            generator: draws masks and mirroring.
+        """
+        images = _mirrored(images, self.config.flips, generator)
+        official = self.config.variant == "official"
+        restored, mask_error = (self._partitioned if official else self._masked)(images, generator)
+        weights = LossWeights(
+            self.config.mse_weight,
+            self.config.msgms_weight,
+            self.config.ssim_weight,
+            self.config.mask_weight,
+        )
+        with torch.autocast(images.device.type, enabled=False):
+            terms = restoration_loss(images, restored, weights)
+        if weights.mask:
+            terms["mask"] = weights.mask * mask_error
+        return terms
+
+    def _masked(self, images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """One free mask an image; visible pixels are copied (section 3.2)."""
+        config = self.config
+        mask = free_masks(
+            len(images), config.image_size, config.cells, config.hidden, generator
+        ).to(images.device)[:, None]
+        output, predicted = self.network(images * mask, mask)
+        return compose(images, output, mask), (predicted - mask).square().mean()
+
+    def _partitioned(self, images: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """One partition a batch; the image is assembled from its parts (section 3.1)."""
+        config = self.config
+        drawn = int(torch.randint(len(config.cells), (1,), generator=generator))
+        masks = partition_masks(
+            config.image_size, config.cells[drawn], config.parts, generator
+        ).to(images.device)
+        restored, mask_error = torch.zeros_like(images), torch.zeros((), device=images.device)
+        for mask in masks[:, None, None]:
+            output, predicted = self.network(images * mask, mask.expand(len(images), -1, -1, -1))
+            restored = restored + output * (1 - mask)
+            mask_error = mask_error + (predicted - mask).square().mean()
+        return restored, mask_error
+
+    # --- scoring ------------------------------------------------------------------------------
+
+    def restore(self, masked: Tensor, mask: Tensor) -> Tensor:
+        """In-paint masked images: ``(M, 3, S, S)`` and ``(M, 1, S, S)`` to ``(M, 3, S, S)``."""
+        restored: Tensor = self.network(masked, mask)[0]
+        return restored
+
+    def cues(self, images: Tensor) -> Cues:
+        """Structure and intensity errors, each with a map and its peak.
+
+        Args:
+            images: ``(N, 3, S, S)`` in [0, 1], any float dtype.
+        """
+        if self.config.variant == "official":
+            return self._released_cues(images)
+        maps = self._normalised(self.refine(images)).mean(dim=0)
+        chosen = {name: maps[:, CUES.index(name)] for name in self.config.cues}
+        peaks = {name: each.flatten(1).amax(dim=1).double() for name, each in chosen.items()}
+        return Cues(peaks, {name: each.contiguous() for name, each in chosen.items()})
+
+    def refine(self, images: Tensor) -> dict[int, Refined]:
+        """Run the refinement loop on images ``(N, 3, S, S)``, by cell size (section 7.2)."""
+        config = self.config
+        masks = {cell: self._first_masks(cell, images.device) for cell in config.scoring_cells}
+        limits: dict[int, tuple[float, float]] = {
+            cell: (float(row[0]), float(row[1]))
+            for cell, row in zip(config.scoring_cells, self.thresholds.tolist(), strict=True)
+        }
+        return refine(
+            self.restore, self.judge, Reference.of(images), masks, limits, rounds=config.rounds
+        )
+
+    def judge(self, errors: Tensor) -> Tensor:
+        """The error held against the thresholds: ``(M, 2, S, S)`` to ``(M, S, S)``."""
+        return errors[:, 0] + self.config.intensity_weight * errors[:, 1]
+
+    def _released_cues(self, images: Tensor) -> Cues:
+        config = self.config
+        settings = ReleasedSettings(
+            cells=config.scoring_cells,
+            parts=config.parts,
+            rounds=min(config.rounds, 1) + 1,
+            sigma=7.0 * config.image_size / 128,
+            rows_only=config.rows_only,
+            equal_weights=config.equal_weights,
+        )
+        found = released_inference(self.restore, images, settings)
+        scores = {"structure": found.maps.flatten(1).amax(dim=1).double(), "intensity": found.mse}
+        return Cues({name: scores[name] for name in config.cues}, {"structure": found.maps})
+
+    def _first_masks(self, cell: int, device: torch.device) -> Tensor:
+        """The masks of the first pass, drawn once: they are the same for every image."""
+        if cell not in self._masks:
+            size = self.config.image_size
+            self._masks[cell] = (
+                checkerboards(size, cell)
+                if self.config.start == "checkerboard"
+                else released_partition_masks(size, cell, self.config.parts, seed=8)
+            )
+        return self._masks[cell].to(device)
+
+    def _maps(self, refined: dict[int, Refined]) -> Tensor:
+        """``A_k = smooth(w E_T + (1 - w) E_0)`` for every k: ``(K, N, 2, S, S)``."""
+        weight = self.config.persistence if self.config.rounds else 0.0
+        mixed = [weight * r.last + (1 - weight) * r.first for r in refined.values()]
+        return smooth(torch.stack(mixed), self.config.sigma * self.config.image_size / 128)
+
+    def _normalised(self, refined: dict[int, Refined]) -> Tensor:
+        return (self._maps(refined) - self.normal_mean[:, None]) / self.normal_std[:, None]
+
+    # --- statistics of normal images ----------------------------------------------------------
+
+    def adapt(self, train: ImageCache, tune: ImageCache, tell: Callable[[int, int], None]) -> None:
+        """Fit the thresholds of the refinement, then the maps' statistics (SSM-U6, SSM-U10).
+
+        Thresholds are quantiles over held-out normals. The statistics by pixel say where a normal
+        image is hard to restore (edges, print); held-out images alone are too few for them, so
+        that a sample of the training images joins in (our choice; their errors are as large as
+        those of held-out images as long as the network has not learned them by heart, and the
+        calibration, which shares no image with either, holds in any case).
+        """
+        if self.config.variant == "official":
+            return
+        count = min(self.config.spread_images, len(train))
+        both = len(tune) + (len(tune) + count if self.config.normalise != "none" else 0)
+        done = 0
+        errors: list[list[Tensor]] = []
+        for images in self.batches(tune):
+            errors.append(self._cell_errors(images))
+            done += len(images)
+            tell(done, both)
+        for scale in range(len(self.config.scoring_cells)):
+            values = torch.cat([batch[scale] for batch in errors])
+            limits = [float(torch.quantile(values, q)) for q in self.config.quantiles]
+            self.thresholds[scale] = torch.tensor(limits)
+        if self.config.normalise == "none":
+            return
+        moments = _Moments()
+        sample = train.subset(range(0, len(train), max(1, len(train) // max(count, 1))))
+        for part in (tune, sample.subset(range(min(count, len(sample))))) if count else (tune,):
+            for images in self.batches(part):
+                moments.add(self._maps(self.refine(images)))
+                done += len(images)
+                tell(min(done, both), both)
+        self.normal_mean, self.normal_std = moments.statistics(
+            by_pixel=self.config.normalise == "pixel"
+        )
+
+    def _cell_errors(self, images: Tensor) -> list[Tensor]:
+        """By cell size, the first-pass errors of all cells of all images."""
+        reference = Reference.of(images)
+        found = []
+        for cell in self.config.scoring_cells:
+            masks = self._first_masks(cell, images.device)
+            _, errors = first_pass(self.restore, reference, masks)
+            found.append(cell_means(self.judge(errors), cell).flatten())
+        return found
+
+
+class _Moments:
+    """Running mean and variance of maps over images."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total = self.squares = torch.zeros((), dtype=torch.float64)
+
+    def add(self, maps: Tensor) -> None:
+        """Take in ``(K, N, 2, S, S)``."""
+        self.count += maps.shape[1]
+        self.total = self.total + maps.double().sum(dim=1)
+        self.squares = self.squares + maps.double().square().sum(dim=1)
+
+    def statistics(self, *, by_pixel: bool) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation, ``(K, 2, S, S)`` float32.
+
+        By pixel, half of the variance comes from the pixel and half from the whole map: a plain
+        per-pixel deviation would be tiny where normal images hardly differ, and every speck there
+        an anomaly (our choice).
+        """
+        mean = self.total / self.count
+        variance = (self.squares / self.count - mean.square()).clamp(min=0)
+        overall = variance.mean(dim=(-2, -1), keepdim=True)
+        if not by_pixel:
+            overall = (self.squares / self.count).mean(dim=(-2, -1), keepdim=True)
+            mean = mean.mean(dim=(-2, -1), keepdim=True).expand_as(mean).contiguous()
+            overall = overall - mean.square()
+            variance = overall.expand_as(mean)
+        std = (0.5 * variance + 0.5 * overall).sqrt().clamp(min=1e-8)
+        return mean.float(), std.float()
+
+
+def _mirrored(images: Tensor, flips: str, generator: Generator) -> Tensor:
+    """Mirror each image at random."""
+    axes = {"none": (), "horizontal": (-1,), "both": (-1, -2)}[flips]
+    for axis in axes:
+        chosen = torch.rand(len(images), generator=generator) < 0.5
+        images = torch.where(
+            chosen.to(images.device)[:, None, None, None], images.flip(axis), images
+        )
+    return images
