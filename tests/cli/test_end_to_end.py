@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -267,9 +268,12 @@ def test_a_killed_run_resumes_to_the_weights_of_an_unbroken_one(
     again = oddlens(*fit_command(dataset, broken, 150))
     assert again.returncode == 2
     assert "go on with --resume" in again.stderr
-    resumed = oddlens(*fit_command(dataset, broken, 150), "--resume")
-    assert resumed.returncode == 0, resumed.stderr
+    resumed = start(*fit_command(dataset, broken, 150), "--resume")
+    _, said = resumed.communicate()
+    assert resumed.returncode == 0, said
     assert not checkpoint.exists()
+    steps = [int(step) for step in re.findall(r"^restore: (\d+) of 300", said, re.MULTILINE)]
+    assert 50 < steps[0] < steps[-1] == 300, "it began anew instead of going on"
 
     assert oddlens(*fit_command(dataset, whole, 150)).returncode == 0
     for name in ("model.safetensors", "calibration.json"):

@@ -18,6 +18,7 @@ def test_nested_facts_become_rows() -> None:
         "config": {"size": 64, "masks": [2, 4], "refine": True, "stop": None},
         "calibration": {"scores": list(range(1200))},
         "parameters": 1234567,
+        "stages": [{"name": "restore"}, {"name": "refine"}],
     }
     assert list(flat(facts)) == [
         ["method", "ssm"],
@@ -27,6 +28,8 @@ def test_nested_facts_become_rows() -> None:
         ["config.stop", "none"],
         ["calibration.scores", "1,200 values"],
         ["parameters", "1,234,567"],
+        ["stages.0.name", "restore"],
+        ["stages.1.name", "refine"],
     ]
 
 
@@ -37,12 +40,12 @@ def test_what_is_in_an_artifact(run: Run, tmp_path: Path) -> None:
     write_artifact(Artifact("ssm", config, weights, {"scores": [0.5]}, "card", {"seed": 3}), path)
 
     rows = [line.split() for line in run("info", path).out.splitlines()]
-    for row in (["method", "ssm"], ["parameters", "1,550"], ["config.image_size", "64"]):
+    for row in (["method", "ssm"], ["weights", "1,550"], ["config.image_size", "64"]):
         assert row in rows
     assert ["provenance.seed", "3"] in rows
 
     told = json.loads(run("info", path, "--json").out)
-    assert (told["method"], told["parameters"], told["config"]) == ("ssm", 1550, config)
+    assert (told["method"], told["weights"], told["config"]) == ("ssm", 1550, config)
 
 
 def test_a_tampered_artifact(run: Run, tmp_path: Path) -> None:

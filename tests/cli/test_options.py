@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from oddlens.cli.options import parse_settings, skipped_sentence
+from oddlens.cli.options import parse_settings
 from oddlens.errors import UsageError
-from oddlens.images import Skipped
 
 KNOWN = ["image_size", "mask_sizes", "fusion", "refine"]
 
@@ -45,12 +44,3 @@ def test_wrong_settings(settings: list[str], message: str) -> None:
     with pytest.raises(UsageError) as error:
         parse_settings(settings, KNOWN, "ssm")
     assert message in str(error.value)
-
-
-def test_skipped_files_are_named_up_to_a_point() -> None:
-    assert skipped_sentence([Skipped("a.png", "is empty")]) == (
-        "1 file was skipped: a.png: is empty"
-    )
-    many = skipped_sentence([Skipped(f"{i}.png", "is empty") for i in range(1205)])
-    assert many.startswith("1,205 files were skipped: 0.png: is empty; 1.png")
-    assert many.endswith("; and 1,200 more")

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oddlens.cli.caveats import tell_caveats
 from oddlens.cli.options import (
     JsonFlag,
     ModelArgument,
     QuietFlag,
     RateOption,
     ReportOption,
-    skipped_sentence,
 )
 from oddlens.cli.runner import verb
 from oddlens.cli.screen import Screen, number
@@ -55,8 +55,7 @@ def evaluate(
             false_alarm_rate=false_alarm_rate,
             progress=progress,
         )
-    if evaluation.predictions.skipped:
-        screen.warn(skipped_sentence(evaluation.predictions.skipped))
+    tell_caveats(screen, evaluation.predictions)
     if out is not None:
         screen.note(f"metrics: {out}")
     if report is not None:

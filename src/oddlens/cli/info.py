@@ -19,7 +19,7 @@ def info(model: ModelArgument, as_json: JsonFlag = False) -> None:
         "artifact": model,
         "format_version": FORMAT_VERSION,
         "method": artifact.method,
-        "parameters": sum(tensor.numel() for tensor in artifact.weights.values()),
+        "weights": sum(tensor.numel() for tensor in artifact.weights.values()),
         "config": artifact.config,
         "calibration": artifact.calibration,
         "provenance": artifact.provenance,
@@ -38,6 +38,9 @@ def flat(facts: Mapping[str, object], prefix: str = "") -> Iterator[list[str]]:
         match value:
             case Mapping():
                 yield from flat(value, f"{prefix}{key}.")
+            case [Mapping(), *_]:
+                numbered = {str(index): item for index, item in enumerate(value)}
+                yield from flat(numbered, f"{prefix}{key}.")
             case list() if len(value) > 8:
                 yield [f"{prefix}{key}", f"{len(value):,} values"]
             case bool() | None:

@@ -6,16 +6,11 @@ import difflib
 import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from oddlens.errors import UsageError
-
-if TYPE_CHECKING:
-    from oddlens.images import Skipped
-
-SKIPPED_NAMED = 5
 
 OnBad = Literal["skip", "raise"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -83,14 +78,6 @@ def suggestion(word: str, known: Collection[str]) -> str:
 def path_or_paths(arguments: list[str]) -> str | list[str]:
     """One path by itself, so that the library's messages speak of it and not of a list."""
     return arguments[0] if len(arguments) == 1 else arguments
-
-
-def skipped_sentence(skipped: Sequence[Skipped]) -> str:
-    """Say which files were left out and why: the first few, then a count."""
-    named = "; ".join(f"{bad.name}: {bad.reason}" for bad in skipped[:SKIPPED_NAMED])
-    more = f"; and {len(skipped) - SKIPPED_NAMED:,} more" if len(skipped) > SKIPPED_NAMED else ""
-    files = "1 file was" if len(skipped) == 1 else f"{len(skipped):,} files were"
-    return f"{files} skipped: {named}{more}"
 
 
 def _value(text: str) -> Any:

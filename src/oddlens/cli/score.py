@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oddlens.cli.caveats import tell_caveats
 from oddlens.cli.options import (
     BatchOption,
     JsonFlag,
@@ -19,7 +20,6 @@ from oddlens.cli.options import (
     RateOption,
     ReportOption,
     path_or_paths,
-    skipped_sentence,
 )
 from oddlens.cli.runner import verb
 from oddlens.cli.screen import Screen, number, summary
@@ -90,10 +90,7 @@ WRITERS = {".csv": "to_csv", ".json": "to_json"}
 
 def _deliver(predictions: Predictions, screen: Screen, wanted: Wanted) -> None:
     """Write what is wanted, and say what there is to know about it."""
-    if predictions.skipped:
-        screen.warn(skipped_sentence(predictions.skipped))
-    if predictions.threshold.message:
-        screen.warn(predictions.threshold.message)
+    tell_caveats(screen, predictions)
     if wanted.maps is not None:
         predictions.save_maps(wanted.maps)
     if wanted.report is not None:

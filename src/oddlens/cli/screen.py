@@ -55,7 +55,7 @@ class Screen:
         Args:
             data: all of it, for ``--json``.
             rows: what a person reads, as the rows of a table.
-            headers: of the table's columns.
+            headers: of the table's columns; every row has as many cells.
         """
         if self.as_json:
             typer.echo(json.dumps(plain(data), indent=2, allow_nan=False))
@@ -64,22 +64,37 @@ class Screen:
 
 
 def print_table(rows: Iterable[Sequence[str]], headers: Sequence[str] = ()) -> None:
-    """Print aligned columns on stdout; no cell is cut where stdout is no terminal."""
+    """Print rows on stdout: fitted to a terminal, or as aligned columns that cut no cell."""
+    cells = [list(row) for row in rows]
+    if not cells:
+        return
+    if sys.stdout.isatty():
+        _print_on_terminal(cells, headers)
+        return
+    if headers:
+        cells.insert(0, list(headers))
+    # The last column is not padded, so that one long cell does not stretch every line.
+    widths = [
+        max(len(row[at]) for row in cells if at < len(row)) for at in range(len(cells[0]) - 1)
+    ]
+    for row in cells:
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        typer.echo("  ".join([*padded, *row[len(widths) :]]).rstrip())
+
+
+def _print_on_terminal(cells: Sequence[Sequence[str]], headers: Sequence[str]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    cells = [[Text(cell) for cell in row] for row in rows]
-    if not cells:
-        return
     table = Table(box=box.SIMPLE_HEAD if headers else None, show_header=bool(headers))
-    for index in range(max(len(row) for row in cells)):
-        header = headers[index] if index < len(headers) else ""
-        table.add_column(header, overflow="fold", style="bold" if index == 0 else None)
+    for at in range(len(cells[0])):
+        header = headers[at] if headers else ""
+        table.add_column(header, overflow="fold", style="bold" if at == 0 else None)
     for row in cells:
-        table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 10_000).print(table)
+        table.add_row(*map(Text, row))
+    Console().print(table)
 
 
 def plain(value: Any) -> Any:
