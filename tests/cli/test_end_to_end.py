@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow  # a process for each command
+
 SIZE = 48
 TINY = (
     *("--size", "32", "--device", "cpu", "--holdout", "0.25"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +57,23 @@ def test_a_long_path_is_not_cut_in_a_pipe(capsys: pytest.CaptureFixture[str]) ->
     path = "folder/" * 60 + "[red]image[/red].png"
     print_table([[path, "1"]], ["path", "score"])
     assert path in capsys.readouterr().out
+
+
+def test_columns_are_aligned_and_the_last_is_not_padded(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([["a", "1"], ["longer", "a long value"]], ["name", "value"])
+    assert capsys.readouterr().out == "name    value\na       1\nlonger  a long value\n"
+
+
+def test_a_terminal_gets_a_table_that_fits(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "60")
+    print_table([["image [red]1[/red].png", "x" * 100]], ["path", "value"])
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert "".join(lines).count("x") == 100
+    assert "image [red]1[/red].png" in "".join(lines)
 
 
 def test_quiet_and_json_say_no_more_than_they_must(capsys: pytest.CaptureFixture[str]) -> None:
