@@ -236,9 +236,7 @@ class Detector(nn.Module, ABC):
         skipped: list[Skipped] = []
         size, step = self.config.image_size, batch_size or self.batch_size
         try:
-            with closing(
-                stream(source, size, step, on_bad=on_bad, skipped=skipped)
-            ) as batches:
+            with closing(stream(source, size, step, on_bad=on_bad, skipped=skipped)) as batches:
                 for batch in batches:
                     scored = self.scored(batch.images)
                     writer.add(
@@ -356,7 +354,9 @@ def load(path: str | Path, *, device: str = "auto") -> Detector:
         detector = get_method(artifact.method)(**artifact.config)
         detector.load_state_dict(artifact.weights)
     except (UsageError, RuntimeError) as error:
-        raise ArtifactError(f"{path}: cannot be loaded by this version of oddlens ({error})") from error
+        raise ArtifactError(
+            f"{path}: cannot be loaded by this version of oddlens ({error})"
+        ) from error
     scales = artifact.calibration
     try:
         detector.calibration = Calibration.from_json(scales["calibration"])

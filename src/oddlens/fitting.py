@@ -156,9 +156,7 @@ def _standardise(detector: Detector, tune: ImageCache) -> None:
     detector.map_standardiser = _pixel_standardiser(sums, pixels)
 
 
-def _pixel_standardiser(
-    sums: dict[str, np.ndarray[Any, Any]], pixels: int
-) -> Standardiser | None:
+def _pixel_standardiser(sums: dict[str, np.ndarray[Any, Any]], pixels: int) -> Standardiser | None:
     """Mean and deviation of each cue's map over all pixels of the tuning images."""
     if not sums:
         return None

@@ -12,7 +12,7 @@ piece; what restores well is uncovered, so that the mask shrinks onto what does 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -31,12 +31,19 @@ from oddlens.pretext.masking import (
 )
 from oddlens.pretext.refinement import Refined, first_pass, refine
 from oddlens.pretext.released import ReleasedSettings, released_inference
-from oddlens.pretext.restoration import LossWeights, Reference, compose, restoration_loss
+from oddlens.pretext.restoration import (
+    ERRORS,
+    LossWeights,
+    Reference,
+    compose,
+    restoration_loss,
+)
 from oddlens.pretext.similarity import smooth
 from oddlens.scoring import Cues
 from oddlens.training import Stage, cosine, step_decay
 
-CUES = ("structure", "intensity")
+CueName = Literal["structure", "intensity", "darker", "brighter"]
+LOCALIZING = ("structure", "intensity")
 FALLBACK_THRESHOLD = 0.0157
 """Error below which a cell is uncovered before thresholds are fitted (released code's value)."""
 
@@ -48,15 +55,15 @@ class SSMOptions(DetectorOptions):
         "loop", description="loop: the paper's refinement loop; official: the released code"
     )
     cells: tuple[int, ...] = Field(
-        (4, 8, 16, 32), min_length=1, description="cell sizes of the training masks, in pixels"
+        (2, 4, 8, 16), min_length=1, description="cell sizes of the training masks, in pixels"
     )
     scoring_cells: tuple[int, ...] = Field(
-        (8, 16), min_length=1, description="cell sizes used for scoring, in pixels"
+        (4, 8), min_length=1, description="cell sizes used for scoring, in pixels"
     )
     widths: tuple[int, ...] = Field(
-        (48, 64, 96, 128), min_length=2, description="channels of the network's levels"
+        (96, 128, 192), min_length=2, description="channels of the network's levels"
     )
-    stem: Literal[1, 2, 4] = Field(2, description="side of the pixel blocks folded into channels")
+    stem: Literal[1, 2, 4] = Field(4, description="side of the pixel blocks folded into channels")
     mask_attention: bool = Field(True, description="tell the decoder the mask (off: RIAD)")
     parts: int = Field(3, ge=2, le=8, description="official: masks of a partition")
     hidden: tuple[float, float] = Field(
@@ -67,23 +74,39 @@ class SSMOptions(DetectorOptions):
     )
     rounds: int = Field(1, ge=0, le=10, description="refinement rounds; 0 scores the first pass")
     quantiles: tuple[float, float] = Field(
-        (0.98, 0.98), description="loop: cell-error quantiles of normals above which cells stay"
+        (0.995, 0.995), description="loop: cell-error quantiles of normals above which cells stay"
     )
     persistence: float = Field(
         0.5, ge=0, le=1, description="loop: weight w of the refined error against the first pass"
     )
+    outside: Literal["last", "zero"] = Field(
+        "last",
+        description="loop: the refined error outside H: that of the last in-painting, or zero "
+        "(the released code's, which ties most pixels)",
+    )
     intensity_weight: float = Field(
         10.0, ge=0, description="loop: weight of the intensity error in the refinement"
     )
-    sigma: float = Field(5.0, ge=0, description="smoothing of the maps, in pixels at 128 pixels")
+    sigmas: tuple[float, ...] = Field(
+        (1.0, 2.0, 4.0, 8.0),
+        min_length=1,
+        description="loop: smoothings of the structure and intensity maps, in pixels at 128 "
+        "pixels; the map takes the largest standardised value over them",
+    )
+    residual_sigma: float = Field(
+        1.0, ge=0, description="loop: smoothing of the darker and brighter cues, likewise"
+    )
     normalise: Literal["pixel", "scale", "none"] = Field(
         "pixel", description="loop: statistics of normals by pixel, by cell size, or none"
     )
     spread_images: int = Field(
         200, ge=0, description="training images that join the statistics of normals by pixel"
     )
-    cues: tuple[Literal["structure", "intensity"], ...] = Field(
-        CUES, min_length=1, description="the evidence used"
+    cues: tuple[CueName, ...] = Field(
+        ("structure", "darker", "brighter"),
+        min_length=1,
+        description="the evidence used: structure, intensity, darker, brighter "
+        "(official: structure, intensity)",
     )
     rows_only: bool = Field(True, description="official: smooth along rows only, as released")
     equal_weights: bool = Field(False, description="official: weigh cell sizes alike")
@@ -140,6 +163,29 @@ class SSMOptions(DetectorOptions):
         return self
 
 
+class Layer(NamedTuple):
+    """One way to look at the error maps: a channel, a smoothing, a sign."""
+
+    cue: str
+    error: str
+    sigma: float
+    sign: float = 1.0
+    one_sided: bool = False
+
+
+def _layers(config: SSMOptions) -> list[Layer]:
+    layers = [
+        Layer(name, name, sigma)
+        for name in LOCALIZING
+        if name in config.cues
+        for sigma in config.sigmas
+    ]
+    for name, sign in (("darker", 1.0), ("brighter", -1.0)):
+        if name in config.cues:
+            layers.append(Layer(name, "residual", config.residual_sigma, sign, True))
+    return layers
+
+
 class SSM(Detector):
     """Self-supervised masking with progressive mask refinement; detects and localizes.
 
@@ -159,12 +205,13 @@ class SSM(Detector):
             config.widths, stem=config.stem, mask_attention=config.mask_attention
         ).to(memory_format=torch.channels_last)
         scales, size = len(config.scoring_cells), config.image_size
+        layers = len(_layers(config))
         self.thresholds: Tensor
         self.normal_mean: Tensor
         self.normal_std: Tensor
         self.register_buffer("thresholds", torch.full((scales, 2), FALLBACK_THRESHOLD))
-        self.register_buffer("normal_mean", torch.zeros(scales, 2, size, size))
-        self.register_buffer("normal_std", torch.ones(scales, 2, size, size))
+        self.register_buffer("normal_mean", torch.zeros(scales, layers, size, size))
+        self.register_buffer("normal_std", torch.ones(scales, layers, size, size))
         self._masks: dict[int, Tensor] = {}
 
     # --- training -----------------------------------------------------------------------------
@@ -226,9 +273,9 @@ class SSM(Detector):
         """One partition a batch; the image is assembled from its parts (section 3.1)."""
         config = self.config
         drawn = int(torch.randint(len(config.cells), (1,), generator=generator))
-        masks = partition_masks(
-            config.image_size, config.cells[drawn], config.parts, generator
-        ).to(images.device)
+        masks = partition_masks(config.image_size, config.cells[drawn], config.parts, generator).to(
+            images.device
+        )
         restored, mask_error = torch.zeros_like(images), torch.zeros((), device=images.device)
         for mask in masks[:, None, None]:
             output, predicted = self.network(images * mask, mask.expand(len(images), -1, -1, -1))
@@ -244,17 +291,27 @@ class SSM(Detector):
         return restored
 
     def cues(self, images: Tensor) -> Cues:
-        """Structure and intensity errors, each with a map and its peak.
+        """What is odd in structure, what is darker and what is brighter than expected.
+
+        Structure (and intensity) come with a map: the largest standardised error over the
+        smoothings, so that specks and stains both stand out. Darker and brighter are peaks of the
+        signed residual, barely smoothed.
 
         Args:
-            images: ``(N, 3, S, S)`` in [0, 1], any float dtype.
+            images: ``(N, 3, S, S)`` in [0, 1].
         """
         if self.config.variant == "official":
             return self._released_cues(images)
-        maps = self._normalised(self.refine(images)).mean(dim=0)
-        chosen = {name: maps[:, CUES.index(name)] for name in self.config.cues}
-        peaks = {name: each.flatten(1).amax(dim=1).double() for name, each in chosen.items()}
-        return Cues(peaks, {name: each.contiguous() for name, each in chosen.items()})
+        standardised = self._standardised(self.refine(images)).mean(dim=0)
+        layers = _layers(self.config)
+        scores, maps = {}, {}
+        for name in self.config.cues:
+            chosen = [index for index, layer in enumerate(layers) if layer.cue == name]
+            each = standardised[:, chosen].amax(dim=1)
+            scores[name] = each.flatten(1).amax(dim=1).double()
+            if name in LOCALIZING:
+                maps[name] = each
+        return Cues(scores, maps)
 
     def refine(self, images: Tensor) -> dict[int, Refined]:
         """Run the refinement loop on images ``(N, 3, S, S)``, by cell size (section 7.2)."""
@@ -269,7 +326,7 @@ class SSM(Detector):
         )
 
     def judge(self, errors: Tensor) -> Tensor:
-        """The error held against the thresholds: ``(M, 2, S, S)`` to ``(M, S, S)``."""
+        """The error held against the thresholds: ``(M, 3, S, S)`` to ``(M, S, S)``."""
         return errors[:, 0] + self.config.intensity_weight * errors[:, 1]
 
     def _released_cues(self, images: Tensor) -> Cues:
@@ -284,7 +341,9 @@ class SSM(Detector):
         )
         found = released_inference(self.restore, images, settings)
         scores = {"structure": found.maps.flatten(1).amax(dim=1).double(), "intensity": found.mse}
-        return Cues({name: scores[name] for name in config.cues}, {"structure": found.maps})
+        chosen = [name for name in scores if name in config.cues] or ["structure"]
+        maps = {"structure": found.maps} if "structure" in chosen else {}
+        return Cues({name: scores[name] for name in chosen}, maps)
 
     def _first_masks(self, cell: int, device: torch.device) -> Tensor:
         """The masks of the first pass, drawn once: they are the same for every image."""
@@ -298,12 +357,28 @@ class SSM(Detector):
         return self._masks[cell].to(device)
 
     def _maps(self, refined: dict[int, Refined]) -> Tensor:
-        """``A_k = smooth(w E_T + (1 - w) E_0)`` for every k: ``(K, N, 2, S, S)``."""
+        """``A_k = smooth(w E_T + (1 - w) E_0)`` for every k and layer: ``(K, N, layers, S, S)``."""
         weight = self.config.persistence if self.config.rounds else 0.0
-        mixed = [weight * r.last + (1 - weight) * r.first for r in refined.values()]
-        return smooth(torch.stack(mixed), self.config.sigma * self.config.image_size / 128)
+        mixed = torch.stack(
+            [weight * self._last(r) + (1 - weight) * r.first for r in refined.values()]
+        )
+        unit = self.config.image_size / 128
+        planes = [
+            smooth(mixed[:, :, ERRORS.index(layer.error)], layer.sigma * unit) * layer.sign
+            for layer in _layers(self.config)
+        ]
+        maps = torch.stack(planes, dim=2)
+        one_sided = [i for i, layer in enumerate(_layers(self.config)) if layer.one_sided]
+        maps[:, :, one_sided] = maps[:, :, one_sided].clamp(min=0)
+        return maps
 
-    def _normalised(self, refined: dict[int, Refined]) -> Tensor:
+    def _last(self, refined: Refined) -> Tensor:
+        """E_T: the last error of each pixel, or that of H alone with zeros around it."""
+        if self.config.outside == "last":
+            return refined.last
+        return torch.where(refined.hidden[:, None], refined.last, 0.0)
+
+    def _standardised(self, refined: dict[int, Refined]) -> Tensor:
         return (self._maps(refined) - self.normal_mean[:, None]) / self.normal_std[:, None]
 
     # --- statistics of normal images ----------------------------------------------------------
@@ -363,13 +438,13 @@ class _Moments:
         self.total = self.squares = torch.zeros((), dtype=torch.float64)
 
     def add(self, maps: Tensor) -> None:
-        """Take in ``(K, N, 2, S, S)``."""
+        """Take in ``(K, N, layers, S, S)``."""
         self.count += maps.shape[1]
         self.total = self.total + maps.double().sum(dim=1)
         self.squares = self.squares + maps.double().square().sum(dim=1)
 
     def statistics(self, *, by_pixel: bool) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation, ``(K, 2, S, S)`` float32.
+        """Mean and standard deviation, ``(K, layers, S, S)`` float32.
 
         By pixel, half of the variance comes from the pixel and half from the whole map: a plain
         per-pixel deviation would be tiny where normal images hardly differ, and every speck there

@@ -26,7 +26,7 @@ Restore = Callable[[Tensor, Tensor], Tensor]
 """``(masked images (M, 3, S, S), masks (M, 1, S, S)) -> restored images (M, 3, S, S)``."""
 
 Judge = Callable[[Tensor], Tensor]
-"""``error maps (M, 2, S, S) -> (M, S, S)``, the one error that the thresholds apply to."""
+"""``error maps (M, 3, S, S) -> (M, S, S)``, the one error that the thresholds apply to."""
 
 
 class Stop(IntEnum):
@@ -45,8 +45,8 @@ class Refined:
     """The outcome at one cell size for N images.
 
     Attributes:
-        first: ``(N, 2, S, S)`` error maps of the first pass.
-        last: ``(N, 2, S, S)`` error maps of the last pass inside H, zero outside.
+        first: ``(N, 3, S, S)`` error maps of the first pass.
+        last: ``(N, 3, S, S)`` error maps of the last pass in which a pixel was in-painted.
         hidden: ``(N, S, S)`` bool, H at the end.
         rounds: ``(N,)`` int64, refinement rounds run.
         stop: ``(N,)`` int64, a ``Stop``.
@@ -73,7 +73,7 @@ def first_pass(
         stack: most variants in one network pass.
 
     Returns:
-        The assembled images ``(N, 3, S, S)`` and their error maps ``(N, 2, S, S)``.
+        The assembled images ``(N, 3, S, S)`` and their error maps ``(N, 3, S, S)``.
     """
     count, variants = len(reference.images), len(masks)
     image_of = torch.arange(count).repeat_interleave(variants)
@@ -142,8 +142,7 @@ def _start(first: Tensor, judge: Judge, cell: int, threshold: float, rounds: int
     empty = ~hidden.flatten(1).any(dim=1)
     stop = torch.where(empty, Stop.EMPTY, Stop.LIMIT)
     counts = torch.zeros(len(first), dtype=torch.int64)
-    last = torch.where(hidden[:, None], first, 0.0)
-    return Refined(first, last, hidden, counts, stop)
+    return Refined(first, first.clone(), hidden, counts, stop)
 
 
 def _suspicious(error: Tensor, cell: int, threshold: float) -> Tensor:
@@ -173,7 +172,7 @@ def _refine_once(
     errors = error_maps(reference[active], restored)
     after = before & _suspicious(judge(errors), cell, threshold)
     state.hidden[active] = after
-    state.last[active] = torch.where(after[:, None], errors, 0.0)
+    state.last[active] = torch.where(before[:, None], errors, state.last[active])
     state.rounds[active] += 1
     old, new = before.flatten(1).sum(dim=1), after.flatten(1).sum(dim=1)
     stop = torch.where(new == 0, Stop.EMPTY, Stop.LIMIT)

@@ -2,7 +2,7 @@
 
 SSM, sections 3.2, 5 and 7: a restored image copies its visible pixels and takes the hidden ones
 from the network. The loss compares it with the original by MSE, multi-scale gradient-magnitude
-similarity and SSIM; the error maps use the first two.
+similarity and SSIM; the error maps use the first two and the sign of the difference.
 """
 
 from __future__ import annotations
@@ -76,32 +76,41 @@ class Reference:
         return Reference(self.images[index], [level[index] for level in self.pyramid])
 
 
-def error_maps(reference: Reference, restored: Tensor) -> Tensor:
-    """How badly each pixel was restored, in two terms.
+ERRORS = ("structure", "intensity", "residual")
+"""The channels of the error maps."""
 
-    Structure is ``mean over scales of (1 - GMS)``, the released code's error up to a constant.
-    Intensity is the squared difference of the images, averaged over channels and over the same four
-    scales of average pooling: our choice, because what survives pooling is a stain or a missing
-    part and what averages out is the texture's own noise.
+
+def error_maps(reference: Reference, restored: Tensor) -> Tensor:
+    """How each pixel differs from its restoration, in three terms.
+
+    - Structure is ``mean over scales of (1 - GMS)``, the released code's error up to a constant.
+    - Intensity is the squared difference, averaged over channels and over the same scales of
+      average pooling: our choice, because what survives pooling is a stain or a missing part and
+      what averages out is the texture's own noise.
+    - Residual is the signed difference, ``restored - image`` averaged over channels: above zero
+      where the image is darker than expected, below where it is brighter. Our choice: on real
+      surfaces one sign is often noise and the other one evidence, and a square mixes them.
 
     Args:
         reference: of N images ``(N, 3, S, S)``.
         restored: ``(N, 3, S, S)``.
 
     Returns:
-        ``(N, 2, S, S)``, not negative: structure, intensity.
+        ``(N, 3, S, S)``: structure and intensity, not negative, and the residual.
     """
     size = restored.shape[-1]
-    structure = intensity = torch.zeros(())
-    residual = restored - reference.images
+    difference = restored - reference.images
+    residual = difference.mean(dim=1, keepdim=True)
+    structure = intensity = torch.zeros_like(residual)
     for scale, (target, level) in enumerate(
         zip(reference.pyramid, gradient_pyramid(restored), strict=True)
     ):
         if scale:
-            residual = F.avg_pool2d(residual, 2)
+            difference = F.avg_pool2d(difference, 2)
         structure = structure + _resize(1 - gms(target, level), size)
-        intensity = intensity + _resize(residual.square().mean(dim=1, keepdim=True), size)
-    return torch.cat([structure, intensity], dim=1) / len(reference.pyramid)
+        intensity = intensity + _resize(difference.square().mean(dim=1, keepdim=True), size)
+    scales = len(reference.pyramid)
+    return torch.cat([structure / scales, intensity / scales, residual], dim=1)
 
 
 def _resize(maps: Tensor, size: int) -> Tensor:

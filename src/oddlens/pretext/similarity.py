@@ -120,9 +120,7 @@ def gms(first: Tensor, second: Tensor) -> Tensor:
 
     ``(2 g g' + c) / (g^2 + g'^2 + c)`` with c = 0.0026 (SSM, released code).
     """
-    return (2 * first * second + GMS_CONSTANT) / (
-        first.square() + second.square() + GMS_CONSTANT
-    )
+    return (2 * first * second + GMS_CONSTANT) / (first.square() + second.square() + GMS_CONSTANT)
 
 
 def msgms_loss(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:

@@ -27,39 +27,13 @@ from torch import Generator, Tensor, nn
 
 from oddlens.errors import ArtifactError, Interrupted, TrainingError
 from oddlens.images import ImageCache
+from oddlens.training.checkpoint import KEY
 from oddlens.training.plan import Plan
 from oddlens.training.stage import Stage
 
 _SEGMENT = 50
 _CHECKPOINT_SECONDS = 20.0
-_KEY = "oddlens"
 _LOGGED_POINTS = 200
-
-
-@dataclass
-class RunState:
-    """Where a checkpoint stands."""
-
-    stage: int = 0
-    step: int = 0
-    seconds: float = 0.0
-    signature: list[Any] = field(default_factory=list)
-    found: bool = False
-
-    @classmethod
-    def read(cls, path: Path) -> RunState:
-        """Read the position of a checkpoint.
-
-        Raises:
-            TrainingError: the file is not one of ours, or is damaged.
-        """
-        try:
-            saved = torch.load(path, map_location="cpu", weights_only=True)[_KEY]
-            return cls(**saved, found=True)
-        except Exception as error:
-            raise TrainingError(
-                f"{path}: not a usable checkpoint ({error}); delete it or leave out --resume"
-            ) from error
 
 
 class _Segments:
@@ -147,7 +121,7 @@ class _StageModule(L.LightningModule):
         self._run.save(self.trainer, force=self.trainer.should_stop)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint[_KEY] = {
+        checkpoint[KEY] = {
             "stage": self._run.index,
             "step": self._plan.step,
             "seconds": self._plan.elapsed,

@@ -14,14 +14,15 @@ _FIRST_STEPS = 3
 class Plan:
     """Turns steps and seconds into progress, which drives the learning rate and the end.
 
-    With a budget of seconds, the length is estimated from the median of the last steps and
-    corrected after every step, so that the learning rate has run its course when time is up,
-    whatever else the machine does meanwhile. Progress never falls.
+    With a budget of seconds, progress is the share of the budget that is spent: the learning rate
+    has run its course when time is up, whatever else the machine does meanwhile. Resumed, a budget
+    goes on where it stood.
 
     Args:
         steps: fixed length, or None.
         seconds: budget, or None. Exactly one of the two is given.
-        step: where to start (a resumed run).
+        step: steps already done (a resumed run).
+        spent: seconds already spent (a resumed run).
         clock: seconds since any origin; for tests.
     """
 
@@ -31,37 +32,45 @@ class Plan:
         steps: int | None = None,
         seconds: float | None = None,
         step: int = 0,
+        spent: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         assert (steps is None) != (seconds is None)
         self.step = step
-        self.progress = 0.0
         self._steps = steps
         self._seconds = seconds
         self._clock = clock
-        self._start = self._last = clock()
+        self._start = clock() - spent
+        self._last = clock()
         self._durations: deque[float] = deque(maxlen=30)
         self._run = 0
-        self._update()
+
+    @property
+    def progress(self) -> float:
+        """How far the stage is, 0 to 1."""
+        if self._steps is not None:
+            return min(1.0, self.step / max(self._steps, 1))
+        assert self._seconds is not None
+        return min(1.0, self.elapsed / self._seconds) if self._seconds > 0 else 1.0
 
     @property
     def total(self) -> int:
         """The planned number of steps (an estimate while a budget of time runs)."""
         if self._steps is not None:
             return self._steps
-        return max(self.step + int(self._left() / self._pace()), self.step, 1)
+        return self.step + max(0, int(self._left() / self._pace()))
 
     @property
     def done(self) -> bool:
-        """Whether the stage has reached its end."""
+        """Whether the stage has reached its end; a budget allows at least one step."""
         if self._steps is not None:
             return self.step >= self._steps
         # Half a step: ends as often a little early as a little late, never by more than that.
-        return self._run > 0 and self._left() < 0.5 * self._pace()
+        return self.step > 0 and self._left() < 0.5 * self._pace()
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the plan began."""
+        """Seconds spent on the stage, those before a resume included."""
         return self._clock() - self._start
 
     def advance(self) -> None:
@@ -72,12 +81,6 @@ class Plan:
             self._durations.append(now - self._last)
         self._last = now
         self.step += 1
-        self._update()
-
-    def _update(self) -> None:
-        if self._seconds is not None and not self._durations:
-            return
-        self.progress = max(self.progress, min(1.0, self.step / max(self.total, 1)))
 
     def _left(self) -> float:
         assert self._seconds is not None
@@ -87,4 +90,4 @@ class Plan:
         """Seconds a step."""
         if self._durations:
             return max(median(self._durations), 1e-6)
-        return max(self.elapsed / max(self._run, 1), 1e-3)
+        return max((self._clock() - self._last) if not self._run else 0.0, 1e-3)

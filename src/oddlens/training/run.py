@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from oddlens.errors import ArtifactError, TrainingError
+from oddlens.errors import TrainingError
 from oddlens.images import ImageCache
+from oddlens.training.checkpoint import CHECKPOINT, RunState
 from oddlens.training.plan import Plan
 from oddlens.training.precision import Precision, choose_precision
 from oddlens.training.stage import Stage
 
 Progress = Callable[[str, int, int], None]
-CHECKPOINT = "last.ckpt"
 
 
 @dataclass
@@ -66,7 +66,7 @@ def train(
         TrainingError: the loss is not finite, or the checkpoint belongs to another run.
         Interrupted: Ctrl-C, after a checkpoint was kept.
     """
-    from oddlens.training.lightning_adapter import RunState, StageRun
+    from oddlens.training.lightning_adapter import StageRun
 
     chosen = choose_precision(device, precision)
     record = TrainingRecord(precision=chosen)
@@ -112,7 +112,7 @@ def _plan(
     images: ImageCache,
     epochs: int | None,
     seconds: float | None,
-    state: Any,
+    state: RunState,
     start: int,
 ) -> Plan:
     if seconds is None:
@@ -120,7 +120,7 @@ def _plan(
         return Plan(steps=(epochs or stage.epochs) * per_epoch, step=start)
     share = stage.share / sum(other.share for other in stages)
     spent = state.seconds if index == state.stage else 0.0
-    return Plan(seconds=max(share * seconds - spent, 0.0), step=start)
+    return Plan(seconds=max(share * seconds, 0.0), step=start, spent=spent)
 
 
 def _signature(
@@ -132,13 +132,3 @@ def _signature(
         for stage in stages
     ]
     return [len(images), images.size, seed, epochs, shape]
-
-
-def clear_checkpoint(folder: Path) -> None:
-    """Remove a checkpoint that has served; the folder goes when it is empty."""
-    try:
-        (folder / CHECKPOINT).unlink(missing_ok=True)
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-    except OSError as error:
-        raise ArtifactError(f"{folder}: the checkpoint cannot be removed ({error})") from error
