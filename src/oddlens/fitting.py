@@ -99,8 +99,8 @@ def fit(
     detector.eval()
     with torch.inference_mode():
         detector.adapt(train_images, tune, lambda done, total: tell("adapt", done, total))
-    _standardise(detector, tune)
-    _calibrate(detector, calibration, tell)
+    standardise(detector, tune)
+    calibrate(detector, calibration, tell)
     _account(detector, record, begin, seed, chosen, parts, skipped, epochs, max_minutes)
 
 
@@ -135,7 +135,8 @@ def _seconds_after_training(
     return each * (3 * len(tune) + len(calibration) + min(200, len(train_images)))
 
 
-def _standardise(detector: Detector, tune: ImageCache) -> None:
+def standardise(detector: Detector, tune: ImageCache) -> None:
+    """Fit the standardisation of cues and maps on held-out images, of which it is to be the only use."""
     scores: dict[str, list[np.ndarray[Any, Any]]] = {}
     sums: dict[str, np.ndarray[Any, Any]] = {}
     pixels = 0
@@ -165,7 +166,7 @@ def _pixel_standardiser(sums: dict[str, np.ndarray[Any, Any]], pixels: int) -> S
     return Standardiser(mean, {name: max(v, 0.0) ** 0.5 or 1.0 for name, v in variance.items()})
 
 
-def _calibrate(
+def calibrate(
     detector: Detector, images: ImageCache, tell: Callable[[str, int, int], None]
 ) -> None:
     scores: list[np.ndarray[Any, Any]] = []

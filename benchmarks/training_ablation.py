@@ -1,0 +1,64 @@
+"""What each choice in training does: SSM trained anew for every variant, at equal minutes.
+
+    python benchmarks/training_ablation.py DATASET --name bottle --minutes 2
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from localization import trial
+from records import append, recorded
+
+VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
+    ("training default", "default", {}),
+    ("loss terms", "without MSE", {"mse_weight": 0.0}),
+    ("loss terms", "without MSGMS", {"msgms_weight": 0.0}),
+    ("loss terms", "without SSIM", {"ssim_weight": 0.0}),
+    ("loss terms", "without the mask head", {"mask_weight": 0.0}),
+    ("loss terms", "mask head at 0.01", {"mask_weight": 0.01}),
+    ("mask conditioning", "none (RIAD)", {"mask_attention": False, "mask_weight": 0.0}),
+    (
+        "training masks",
+        "partition in 3, three forwards (official)",
+        {
+            "variant": "official",
+            "rows_only": False,
+            "cues": ["structure", "intensity"],
+            "scoring_cells": [2, 4, 8],
+        },
+    ),
+    ("training masks", "cells 4, 8, 16, 32", {"cells": [4, 8, 16, 32]}),
+    ("training masks", "hidden share 0.3 to 0.7", {"hidden": [0.3, 0.7]}),
+    ("resolution", "64 px", {"image_size": 64, "cells": [2, 4, 8], "scoring_cells": [2, 4]}),
+    ("resolution", "192 px", {"image_size": 192}),
+    ("network", "stem 2, four levels", {"stem": 2, "widths": [48, 64, 96, 128]}),
+    ("network", "half the channels", {"widths": [48, 64, 96]}),
+    ("arithmetic", "float32", {"precision": "32"}),
+]
+
+
+def main() -> None:
+    """Run the variants that are missing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--minutes", type=float, default=2.0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    call = parser.parse_args()
+    call.keep, call.bootstrap, call.label = None, 0, ""
+    for seed in call.seeds:
+        for group, label, options in VARIANTS:
+            key = {"data": call.name, "group": group, "label": label, "seed": seed}
+            key["minutes"] = call.minutes
+            if any(all(r.get(k) == v for k, v in key.items()) for r in recorded("ssm_ablation")):
+                continue
+            found = trial(call, options, seed)
+            append("ssm_ablation", key | found)
+            print(group, label, found["metrics"]["image_auroc"], found["metrics"]["pixel_auroc"])
+
+
+if __name__ == "__main__":
+    main()
