@@ -1,13 +1,14 @@
 """The mask-conditioned restoration network of SSM: a U-Net whose decoder is told the mask.
 
-SSM, section 4. The encoder sees the masked image only; a mask-attention block ahead of every decoder
-stage tells the decoder which features rest on visible pixels. Two heads: the restored image and the
-mask as the network perceives it.
+SSM, section 4. The encoder sees the masked image only; a mask-attention block ahead of every
+decoder stage tells the decoder which features rest on visible pixels. Two heads: the restored image
+and the mask as the network perceives it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -17,9 +18,9 @@ from torch import Tensor, nn
 class MaskAttention(nn.Module):
     """Mask-attention block: a correction that acts at visible positions only.
 
-    ``X = BN(F);  X = ReLU(BN(conv3x3([X, m])));  X = conv3x3(X);  out = F + m * X``, with m the mask
-    resized to F's height and width by nearest neighbour (SSM, released code; the sign of the gating
-    is SSM-U14).
+    ``X = BN(F);  X = ReLU(BN(conv3x3([X, m])));  X = conv3x3(X);  out = F + m * X``, with m the
+    mask resized to F's height and width by nearest neighbour (SSM, released code; the sign of the
+    gating is SSM-U14).
 
     Args:
         channels: C, the channels of the feature map.
@@ -33,10 +34,10 @@ class MaskAttention(nn.Module):
         self.conv3 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
-        """``features (N, C, h, w)``, ``mask (N, 1, H, W)`` of zeros and ones, to ``(N, C, h, w)``."""
+        """``features (N, C, h, w)`` and ``mask (N, 1, H, W)``, 1 = visible, to ``(N, C, h, w)``."""
         visible = F.interpolate(mask, size=features.shape[-2:], mode="nearest")
         seen = torch.cat([self.bn1(features), visible.to(features.dtype)], dim=1)
-        correction = self.conv3(F.relu(self.bn2(self.conv2(seen))))
+        correction: Tensor = self.conv3(F.relu(self.bn2(self.conv2(seen))))
         return features + visible.to(features.dtype) * correction
 
 
@@ -115,8 +116,7 @@ class MaskedUNet(nn.Module):
         # Coarse to fine. A stage's output width is that of the skip it joins.
         coarse_to_fine = list(reversed(widths))
         self.up = nn.ModuleList(
-            Up(before, width, width)
-            for before, width in zip(coarse_to_fine, coarse_to_fine[1:], strict=False)
+            Up(before, width, width) for before, width in pairwise(coarse_to_fine)
         )
         self.mask = nn.ModuleList(block(width) for width in coarse_to_fine)
         self.head = nn.Conv2d(widths[0], 4 * stem**2, 3, padding=1)

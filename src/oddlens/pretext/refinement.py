@@ -1,9 +1,9 @@
 """Progressive mask refinement: uncover what restores well until the mask holds only what does not.
 
-SSM, section 7.2 (a reconstruction of the paper's loop; details SSM-U6 to U9). For each cell size the
-first pass in-paints every pixel once, from two complementary checkerboards. The cells that came out
-badly form the suspicious set H; the next passes hide H alone, so that it is judged from an image
-whose normal part is all visible, and H only ever shrinks.
+SSM, section 7.2 (a reconstruction of the paper's loop; details SSM-U6 to U9). For each cell size
+the first pass in-paints every pixel once, from two complementary checkerboards. The cells that came
+out badly form the suspicious set H; the next passes hide H alone, so that it is judged from an
+image whose normal part is all visible, and H only ever shrinks.
 
 Variants of one image (cell sizes, both checkerboards, refinement rounds) are stacked into batches;
 an image leaves a cell size's loop as soon as its H is empty or stable, and nothing is in-painted
@@ -77,17 +77,21 @@ def first_pass(
     """
     count, variants = len(reference.images), len(masks)
     image_of = torch.arange(count).repeat_interleave(variants)
-    restored = _restore_hidden(
-        restore, reference.images, image_of, (masks == 0).repeat(count, 1, 1), stack
-    )
+    restored = reference.images.clone()
+    hidden = (masks == 0).repeat(count, 1, 1)
+    _in_paint(restore, reference.images, image_of, hidden, stack, restored)
     return restored, error_maps(reference, restored)
 
 
-def _restore_hidden(
-    restore: Restore, images: Tensor, image_of: Tensor, hidden: Tensor, stack: int
-) -> Tensor:
-    """Images whose hidden pixels, gathered over their variants, come from the network."""
-    result = images.clone()
+def _in_paint(
+    restore: Restore,
+    images: Tensor,
+    image_of: Tensor,
+    hidden: Tensor,
+    stack: int,
+    result: Tensor,
+) -> None:
+    """Write the hidden pixels of every variant, as the network restores them, into ``result``."""
     for start in range(0, len(hidden), stack):
         index = image_of[start : start + stack]
         cover = hidden[start : start + stack, None]
@@ -96,7 +100,6 @@ def _restore_hidden(
         # Variants of one image never hide the same pixel, so the order of writing is immaterial.
         for place, image in enumerate(index.tolist()):
             torch.where(cover[place], output[place], result[image], out=result[image])
-    return result
 
 
 def refine(
@@ -125,12 +128,13 @@ def refine(
     """
     outcome = {}
     for cell, boards in masks.items():
-        _, first = first_pass(restore, reference, boards, stack=stack)
+        restored, first = first_pass(restore, reference, boards, stack=stack)
         state = _start(first, judge, cell, thresholds[cell][0], rounds)
         state.forwards = len(boards) * len(first)
         for _ in range(rounds):
+            limit = thresholds[cell][1]
             if not _refine_once(
-                restore, judge, reference, state, boards, cell, thresholds[cell][1], stack
+                restore, judge, reference, state, boards, restored, cell, limit, stack
             ):
                 break
         outcome[cell] = state
@@ -156,6 +160,7 @@ def _refine_once(
     reference: Reference,
     state: Refined,
     boards: Tensor,
+    first_restored: Tensor,
     cell: int,
     threshold: float,
     stack: int,
@@ -166,9 +171,14 @@ def _refine_once(
         return False
     before = state.hidden[active]
     image_of, hidden = _variants(before, boards)
-    state.forwards += len(hidden)
     images = reference.images[active]
-    restored = _restore_hidden(restore, images, image_of, hidden, stack)
+    restored = images.clone()
+    # Where everything is suspicious, H cut by the first masks is the first masks again.
+    known = (hidden[:, None] == (boards == 0)).flatten(2).all(dim=2).any(dim=1)
+    for image, cover in zip(image_of[known].tolist(), hidden[known], strict=True):
+        restored[image] = torch.where(cover, first_restored[active[image]], restored[image])
+    state.forwards += int((~known).sum())
+    _in_paint(restore, images, image_of[~known], hidden[~known], stack, restored)
     errors = error_maps(reference[active], restored)
     after = before & _suspicious(judge(errors), cell, threshold)
     state.hidden[active] = after
@@ -192,7 +202,8 @@ def _variants(hidden: Tensor, boards: Tensor) -> tuple[Tensor, Tensor]:
     for image, large in enumerate((share > 0.5).tolist()):
         parts: Sequence[Tensor] = [hidden[image]]
         if large:
-            parts = [hidden[image] & (board == 0) for board in boards]
+            cuts = [hidden[image] & (board == 0) for board in boards]
+            parts = [cut for cut in cuts if cut.any()]
         image_of += [image] * len(parts)
         covers += parts
-    return torch.tensor(image_of), torch.stack(covers)
+    return torch.tensor(image_of, device=hidden.device), torch.stack(covers)

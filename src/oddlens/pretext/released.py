@@ -19,6 +19,9 @@ from oddlens.pretext.similarity import gradient_pyramid, msgms_map, smooth
 BLOCK = 8
 """Side of the blocks that are uncovered, in pixels."""
 
+_RELEASED_WEIGHT = sum((cell / 128) ** 2 for cell in (2, 4, 8))
+"""What the weights of the cell sizes add up to in the released code: the threshold's unit."""
+
 
 @dataclass(frozen=True)
 class ReleasedSettings:
@@ -28,7 +31,9 @@ class ReleasedSettings:
         cells: cell sizes in pixels.
         parts: masks a cell size.
         rounds: R; 2 is one refinement, 1 is none.
-        threshold: a pixel is normal where 255 times the smoothed score lies below minus this.
+        threshold: a pixel is normal where 255 times the smoothed score lies below minus this, for
+            the released code's size (128) and cell sizes. Elsewhere it is scaled so that it stands
+            for the same weighted error: 0.96 is an error below 0.0157 (our choice, SSM-U6).
         ratio: share of normal pixels above which a block is uncovered.
         seed: the masks of round r are drawn with ``seed + r``.
         sigma: of the smoothing, in pixels.
@@ -76,6 +81,11 @@ def released_inference(
         stack: most variants in one network pass.
     """
     size = images.shape[-1]
+    weights = {
+        cell: 1 / len(settings.cells) if settings.equal_weights else (cell / size) ** 2
+        for cell in settings.cells
+    }
+    threshold = settings.threshold * (sum(weights.values()) / _RELEASED_WEIGHT)
     pyramid = gradient_pyramid(images)
     opened = torch.zeros(len(images), size, size, dtype=torch.bool, device=images.device)
     normal: Tensor | None = None
@@ -85,19 +95,18 @@ def released_inference(
         last = turn == settings.rounds - 1
         score = torch.zeros_like(images[:, 0])
         mse = torch.zeros(len(images), dtype=torch.float64, device=images.device)
-        for cell in settings.cells:
+        for cell, weight in weights.items():
             masks = released_partition_masks(size, cell, settings.parts, settings.seed + turn)
             output = _in_paint(restore, images, masks.to(images.device), opened, stack)
             if last:
                 output = torch.where(output == 0, images, output)
                 mse += (images - output).double().square().flatten(1).mean(dim=1)
-            weight = 1 / len(settings.cells) if settings.equal_weights else (cell / size) ** 2
             # The released map adds up similarities to 4 and divides by 4: ours minus 3/4.
             score += weight * (msgms_map(pyramid, gradient_pyramid(output), size) - 0.75)
         history.append(score)
         maps = smooth(score, settings.sigma, rows_only=settings.rows_only)
         if not last:
-            normal = (255 * maps < -settings.threshold).float()
+            normal = (255 * maps < -threshold).float()
             opened = paint_cells(cell_means(normal, BLOCK) > settings.ratio, size, BLOCK)
     return ReleasedScores(history, maps, mse, normal)
 

@@ -23,6 +23,7 @@ GMS_CONSTANT = 0.0026
 """The constant c of the gradient-magnitude similarity, for images in [0, 1]."""
 
 _GRADIENT_EPS = float(np.finfo(np.float64).eps)
+_SMALLEST = 3
 _SSIM_C1, _SSIM_C2 = 0.01**2, 0.03**2
 _SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
 _MEDIAN_OF_NINE = (
@@ -46,13 +47,13 @@ class _MedianOfWindows(torch.autograd.Function):
         return values[4]
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         padded, median = ctx.saved_tensors
         result = torch.zeros_like(padded)
         rest = gradient
         for window, target in zip(_shifts(padded), _shifts(result), strict=True):
             share = torch.where(window == median, rest, 0.0)
-            target += share
+            target.add_(share)
             rest = rest - share
         return result
 
@@ -99,8 +100,9 @@ def gradient_pyramid(images: Tensor, scales: int = 4) -> list[Tensor]:
     """Gradient magnitudes of the channel mean at ``scales`` halvings (2 x 2 average pooling).
 
     Args:
-        images: ``(N, C, H, W)`` in [0, 1].
-        scales: how many; the last one sees the image at ``1 / 2**(scales - 1)`` of its size.
+        images: ``(N, C, H, W)`` in [0, 1], at least 3 pixels a side.
+        scales: how many; the last one sees the image at ``1 / 2**(scales - 1)`` of its size. Images
+            below 24 pixels get fewer than 4: a gradient needs 3 pixels.
 
     Returns:
         ``scales`` tensors ``(N, 1, H_s - 2, W_s - 2)``. The pyramid of an input image can be kept
@@ -110,6 +112,8 @@ def gradient_pyramid(images: Tensor, scales: int = 4) -> list[Tensor]:
     pyramid = []
     for scale in range(scales):
         if scale:
+            if min(grey.shape[-2:]) < 2 * _SMALLEST:
+                break
             grey = F.avg_pool2d(grey, 2)
         pyramid.append(gradient_magnitude(grey))
     return pyramid
@@ -166,8 +170,8 @@ def ssim_loss(first: Tensor, second: Tensor) -> Tensor:
     Returns:
         A scalar in [0, 2]; 0 for equal images.
     """
-    rows = ssim_window(first.shape[-2], device=first.device)
-    columns = ssim_window(first.shape[-1], device=first.device).T
+    rows = ssim_window(first.shape[-2], device=first.device, dtype=first.dtype)
+    columns = ssim_window(first.shape[-1], device=first.device, dtype=first.dtype).T
 
     def blur(images: Tensor) -> Tensor:
         return rows @ images @ columns
@@ -182,8 +186,11 @@ def ssim_loss(first: Tensor, second: Tensor) -> Tensor:
     return 1 - similarity.mean()
 
 
+# A matrix that is first asked for in inference mode must serve training as well: outside of that
+# mode alone does torch make tensors that autograd can use.
 @lru_cache(maxsize=16)
-def ssim_window(size: int, *, device: torch.device) -> Tensor:
+@torch.inference_mode(False)
+def ssim_window(size: int, *, device: torch.device, dtype: torch.dtype) -> Tensor:
     """SSIM's Gaussian window with zero padding as a ``(size, size)`` banded matrix."""
     offsets = torch.arange(_SSIM_WINDOW, dtype=torch.float64) - _SSIM_WINDOW // 2
     kernel = torch.exp(-offsets.square() / (2 * _SSIM_SIGMA**2))
@@ -192,15 +199,18 @@ def ssim_window(size: int, *, device: torch.device) -> Tensor:
     for weight, offset in zip(kernel.tolist(), offsets.int().tolist(), strict=True):
         if abs(offset) < size:
             band += weight * torch.diag(torch.ones(size - abs(offset)), offset)
-    return band.to(device=device, dtype=torch.float32)
+    return band.to(device=device, dtype=dtype)
 
 
 @lru_cache(maxsize=32)
-def smoothing_matrix(size: int, sigma: float, *, device: torch.device) -> Tensor:
+@torch.inference_mode(False)
+def smoothing_matrix(
+    size: int, sigma: float, *, device: torch.device, dtype: torch.dtype
+) -> Tensor:
     """Gaussian smoothing (reflecting borders, as scipy does) as a ``(size, size)`` matrix."""
     identity = np.eye(size)
     band = gaussian_filter1d(identity, sigma, axis=0, mode="reflect") if sigma > 0 else identity
-    return torch.from_numpy(band).to(device=device, dtype=torch.float32)
+    return torch.from_numpy(band).to(device=device, dtype=dtype)
 
 
 def smooth(maps: Tensor, sigma: float, *, rows_only: bool = False) -> Tensor:
@@ -216,8 +226,8 @@ def smooth(maps: Tensor, sigma: float, *, rows_only: bool = False) -> Tensor:
     """
     if sigma <= 0:
         return maps
-    columns = smoothing_matrix(maps.shape[-1], sigma, device=maps.device).to(maps.dtype)
-    blurred = maps @ columns.T
+    height, width = maps.shape[-2:]
+    blurred = maps @ smoothing_matrix(width, sigma, device=maps.device, dtype=maps.dtype).T
     if rows_only:
         return blurred
-    return smoothing_matrix(maps.shape[-2], sigma, device=maps.device).to(maps.dtype) @ blurred
+    return smoothing_matrix(height, sigma, device=maps.device, dtype=maps.dtype) @ blurred

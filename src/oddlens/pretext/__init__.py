@@ -1,0 +1,1 @@
+"""Pretext tasks: what a network learns from normal images alone, and what its errors say."""
