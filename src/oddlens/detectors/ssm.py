@@ -203,7 +203,8 @@ class SSM(Detector):
         config = self.config
         self.network = MaskedUNet(
             config.widths, stem=config.stem, mask_attention=config.mask_attention
-        ).to(memory_format=torch.channels_last)
+        )
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         scales, size = len(config.scoring_cells), config.image_size
         layers = len(_layers(config))
         self.thresholds: Tensor
@@ -304,7 +305,8 @@ class SSM(Detector):
             return self._released_cues(images)
         standardised = self._standardised(self.refine(images)).mean(dim=0)
         layers = _layers(self.config)
-        scores, maps = {}, {}
+        scores: dict[str, Tensor] = {}
+        maps: dict[str, Tensor] = {}
         for name in self.config.cues:
             chosen = [index for index, layer in enumerate(layers) if layer.cue == name]
             each = standardised[:, chosen].amax(dim=1)
