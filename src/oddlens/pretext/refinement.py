@@ -12,7 +12,7 @@ twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -47,6 +47,8 @@ class Refined:
     Attributes:
         first: ``(N, 3, S, S)`` error maps of the first pass.
         last: ``(N, 3, S, S)`` error maps of the last pass in which a pixel was in-painted.
+        restored: ``(N, 3, S, S)``, each pixel as it was in-painted last.
+        covered: ``(N, S, S)`` bool, what the last pass in-painted: all in the first, then H.
         hidden: ``(N, S, S)`` bool, H at the end.
         rounds: ``(N,)`` int64, refinement rounds run.
         stop: ``(N,)`` int64, a ``Stop``.
@@ -55,6 +57,8 @@ class Refined:
 
     first: Tensor
     last: Tensor
+    restored: Tensor
+    covered: Tensor
     hidden: Tensor
     rounds: Tensor
     stop: Tensor
@@ -128,25 +132,38 @@ def refine(
     """
     outcome = {}
     for cell, boards in masks.items():
-        restored, first = first_pass(restore, reference, boards, stack=stack)
-        state = _start(first, judge, cell, thresholds[cell][0], rounds)
-        state.forwards = len(boards) * len(first)
+        early, later = thresholds[cell]
+        state = _start(restore, judge, reference, boards, cell, early, stack)
         for _ in range(rounds):
-            limit = thresholds[cell][1]
-            if not _refine_once(
-                restore, judge, reference, state, boards, restored, cell, limit, stack
-            ):
+            if not _refine_once(restore, judge, reference, state, boards, cell, later, stack):
                 break
         outcome[cell] = state
     return outcome
 
 
-def _start(first: Tensor, judge: Judge, cell: int, threshold: float, rounds: int) -> Refined:
+def _start(
+    restore: Restore,
+    judge: Judge,
+    reference: Reference,
+    boards: Tensor,
+    cell: int,
+    threshold: float,
+    stack: int,
+) -> Refined:
+    """The first pass, and H as it leaves it."""
+    restored, first = first_pass(restore, reference, boards, stack=stack)
     hidden = _suspicious(judge(first), cell, threshold)
     empty = ~hidden.flatten(1).any(dim=1)
-    stop = torch.where(empty, Stop.EMPTY, Stop.LIMIT)
-    counts = torch.zeros(len(first), dtype=torch.int64)
-    return Refined(first, first.clone(), hidden, counts, stop)
+    return Refined(
+        first=first,
+        last=first.clone(),
+        restored=restored,
+        covered=torch.ones_like(hidden),
+        hidden=hidden,
+        rounds=torch.zeros(len(first), dtype=torch.int64, device=first.device),
+        stop=torch.where(empty, Stop.EMPTY, Stop.LIMIT),
+        forwards=len(boards) * len(first),
+    )
 
 
 def _suspicious(error: Tensor, cell: int, threshold: float) -> Tensor:
@@ -160,7 +177,6 @@ def _refine_once(
     reference: Reference,
     state: Refined,
     boards: Tensor,
-    first_restored: Tensor,
     cell: int,
     threshold: float,
     stack: int,
@@ -169,41 +185,45 @@ def _refine_once(
     active = torch.nonzero(state.stop == Stop.LIMIT).flatten()
     if not len(active):
         return False
-    before = state.hidden[active]
-    image_of, hidden = _variants(before, boards)
-    images = reference.images[active]
-    restored = images.clone()
-    # Where everything is suspicious, H cut by the first masks is the first masks again.
-    known = (hidden[:, None] == (boards == 0)).flatten(2).all(dim=2).any(dim=1)
-    for image, cover in zip(image_of[known].tolist(), hidden[known], strict=True):
-        restored[image] = torch.where(cover, first_restored[active[image]], restored[image])
-    state.forwards += int((~known).sum())
-    _in_paint(restore, images, image_of[~known], hidden[~known], stack, restored)
+    images, before = reference.images[active], state.hidden[active]
+    parts, wanted = _parts(before, state.covered[active], boards)
+    image_of = torch.nonzero(wanted)[:, 0]
+    restored = torch.where(before[:, None], state.restored[active], images)
+    _in_paint(restore, images, image_of, parts[wanted], stack, restored)
     errors = error_maps(reference[active], restored)
     after = before & _suspicious(judge(errors), cell, threshold)
-    state.hidden[active] = after
-    state.last[active] = torch.where(before[:, None], errors, state.last[active])
+    state.forwards += len(image_of)
     state.rounds[active] += 1
+    state.covered[active], state.hidden[active] = before, after
+    state.restored[active] = torch.where(before[:, None], restored, state.restored[active])
+    state.last[active] = torch.where(before[:, None], errors, state.last[active])
     old, new = before.flatten(1).sum(dim=1), after.flatten(1).sum(dim=1)
     stop = torch.where(new == 0, Stop.EMPTY, Stop.LIMIT)
     state.stop[active] = torch.where((new > 0) & (new > 0.99 * old), Stop.STABLE, stop)
     return True
 
 
-def _variants(hidden: Tensor, boards: Tensor) -> tuple[Tensor, Tensor]:
-    """The masks that one round needs: H itself, or H cut by the first masks where it is large.
+def _parts(hidden: Tensor, covered: Tensor, boards: Tensor) -> tuple[Tensor, Tensor]:
+    """What to hide in one round, and which of it the last pass has not in-painted already.
+
+    H only shrinks, so that a part which an earlier pass has in-painted is a part of the last one.
+
+    Returns:
+        ``(N, V, S, S)`` bool, V the number of first masks, and ``(N, V)`` bool.
+    """
+    parts, earlier = _cut(hidden, boards), _cut(covered, boards)
+    known = (parts[:, :, None] == earlier[:, None]).flatten(3).all(dim=3).any(dim=2)
+    return parts, parts.flatten(2).any(dim=2) & ~known
+
+
+def _cut(hidden: Tensor, boards: Tensor) -> Tensor:
+    """H itself and empty parts, or H cut by the first masks where it is large.
 
     A mask that hides most of an image lies outside what the network was trained on; where H covers
     more than half of an image it is in-painted in as many parts as there are first masks.
     """
-    share = hidden.flatten(1).float().mean(dim=1)
-    image_of: list[int] = []
-    covers: list[Tensor] = []
-    for image, large in enumerate((share > 0.5).tolist()):
-        parts: Sequence[Tensor] = [hidden[image]]
-        if large:
-            cuts = [hidden[image] & (board == 0) for board in boards]
-            parts = [cut for cut in cuts if cut.any()]
-        image_of += [image] * len(parts)
-        covers += parts
-    return torch.tensor(image_of, device=hidden.device), torch.stack(covers)
+    cuts = hidden[:, None] & (boards == 0)
+    whole = torch.zeros_like(cuts)
+    whole[:, 0] = hidden
+    large = hidden.flatten(1).float().mean(dim=1) > 0.5
+    return torch.where(large[:, None, None, None], cuts, whole)
