@@ -1,0 +1,231 @@
+"""The tables of the documents are those of the records, and say "not run" where there are none."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import tables
+
+ORIGIN = {
+    "commit": "abc1234",
+    "dirty": False,
+    "command": "python benchmarks/localization.py bottle --name bottle --keep /srv/kept",
+    "hardware": {"cpu": "A CPU", "cores": 2, "threads": 2, "device": "cpu"},
+    "torch": "2.13.0",
+}
+
+
+def trial(seed: int, image: float, **more: Any) -> dict[str, Any]:
+    metrics = {"image_auroc": image, "pixel_auroc": 0.9, "aupro": 0.8, "pixel_ap": 0.5}
+    metrics |= {"image_auroc_low": 0.9, "image_auroc_high": 1.0, "ms_per_image": 41.6}
+    record = {"data": "bottle", "label": "default", "seed": seed, "minutes": 5.0, "options": {}}
+    rest = {"metrics": metrics, "by_defect": {"crack": image, "stain": 1.0}}
+    return {**record, **rest, "fit_seconds": 299.6, "provenance": ORIGIN, **more}
+
+
+def write(folder: Path, name: str, *records: dict[str, Any]) -> Path:
+    folder.mkdir(exist_ok=True)
+    lines = "".join(f"{json.dumps(record)}\n" for record in records)
+    (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    return folder
+
+
+def rows(table: str) -> list[list[str]]:
+    """The cells of all rows of Markdown tables, their heads included."""
+    lines = [line for line in table.splitlines() if line.startswith("|") and "---" not in line]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def cells(row: str) -> list[str]:
+    return row.split(" | ")
+
+
+# --- the documents of this project ------------------------------------------------------------
+
+
+def test_the_documents_agree_with_the_records() -> None:
+    stale = [path.relative_to(tables.ROOT).as_posix() for path in tables.differing()]
+    assert not stale, f"run `make tables`: {', '.join(stale)}"
+
+
+def test_the_documents_hold_every_table() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in tables.documents())
+    missing = [name for name in tables.TABLES if f"<!-- table:{name} -->" not in text]
+    assert not missing
+
+
+# --- cells ------------------------------------------------------------------------------------
+
+
+def test_mean_and_sample_deviation_in_percent() -> None:
+    # By hand: mean of 98, 99, 100 is 99; deviations -1, 0, 1, sum of squares 2, over 2 is 1.
+    assert tables.spread([0.98, 0.99, 1.0]) == "99.0 ± 1.0"
+
+
+def test_one_value_has_no_deviation_and_none_is_not_run() -> None:
+    assert tables.spread([0.5, None]) == "50.0"
+    assert tables.spread([None]) == "not run"
+
+
+def test_a_bar_in_a_cell_does_not_end_it() -> None:
+    assert tables.markdown(["a"], [["x|y"]]).splitlines()[-1] == "| x\\|y |"
+
+
+# --- tables -----------------------------------------------------------------------------------
+
+
+def test_the_headline_is_a_row_for_each_configuration_over_its_seeds(tmp_path: Path) -> None:
+    mirrored = trial(0, 0.7, options={"flips": "horizontal"})
+    other_label = trial(0, 0.1, label="a try")
+    write(tmp_path, "ssm_localization", trial(1, 0.98), trial(0, 1.0), mirrored, other_label)
+    table = tables.ssm_headline(tmp_path)
+    mine = [row for row in rows(table) if "oddlens" in row[1]]
+    ours = "MVTec AD, bottle | **oddlens SSM**"
+    assert mine == [
+        cells(f"{ours} | 5 | 99.0 ± 1.4 | 90.0 ± 0.0 | 80.0 ± 0.0 | 50.0 ± 0.0 | 42 | 0, 1"),
+        cells(f"{ours}, `flips=horizontal` | 5 | 70.0 | 90.0 | 80.0 | 50.0 | 42 | 0"),
+        ["magnetic tile", "**oddlens SSM**", *(7 * ["not run"])],
+    ]
+
+
+def test_the_numbers_of_others_stand_beside_with_their_source(tmp_path: Path) -> None:
+    table = tables.ssm_headline(tmp_path)
+    riad = next(row for row in rows(table) if row[1].startswith("RIAD"))
+    assert riad == cells(
+        "MVTec AD, bottle | RIAD, as published | – | 99.9 | 98.4 | – | 76.4 | – | –"
+    )
+    for other in json.loads(tables.REFERENCES.read_text(encoding="utf-8")):
+        assert other["source"] in table
+
+
+def test_defects_in_order_of_their_names(tmp_path: Path) -> None:
+    write(tmp_path, "ssm_localization", trial(0, 0.9), trial(1, 0.8))
+    assert rows(tables.ssm_defects(tmp_path))[1:] == [
+        ["MVTec AD, bottle", "5", "crack", "85.0 ± 7.1", "0, 1"],
+        ["MVTec AD, bottle", "5", "stain", "100.0 ± 0.0", "0, 1"],
+    ]
+
+
+def test_trials_one_by_one_with_interval_and_cost(tmp_path: Path) -> None:
+    write(tmp_path, "ssm_localization", trial(3, 0.95, fit={"steps": 1200}, peak_memory_mib=900))
+    head, row = rows(tables.ssm_trials(tmp_path))
+    cells = dict(zip(head, row, strict=True))
+    assert cells["image AUROC"] == "95.0 (90.0–100.0)"
+    assert cells["pixel AUROC"] == "90.0"
+    assert (cells["steps"], cells["fit, s"], cells["MiB"]) == ("1,200", "300", "900")
+    assert cells["guaranteed, %"] == "not run"
+
+
+def test_ablations_by_group_with_the_unchanged_detector_first(tmp_path: Path) -> None:
+    scoring = {"provenance": {"command": "python benchmarks/scoring_ablation.py bottle"}}
+    training = {"provenance": {"command": "python benchmarks/training_ablation.py bottle"}}
+    write(
+        tmp_path,
+        "ssm_ablation",
+        trial(0, 0.99, group="default", **scoring),
+        trial(0, 0.95, group="training default", minutes=2.0, **training),
+        trial(0, 0.97, group="cues", label="one", options={"cues": ["structure"]}, **scoring),
+        {"group": "cues", "label": "none", "data": "magnetic_tile", "minutes": 5.0, **scoring},
+        trial(0, 0.90, group="loss terms", label="no MSE", minutes=2.0, **training),
+    )
+    text = tables.ssm_ablations(tmp_path)
+    assert text.index("**Cues**") < text.index("**Loss terms**")
+    cues, loss = text.split("**Loss terms**")
+    figures = ("image AUROC", "pixel AUROC", "AUPRO")
+    places = [f"{one}, 5 min: {name}" for one in ("bottle", "magnetic_tile") for name in figures]
+    assert rows(cues) == [
+        ["what", "options", *places, "seeds"],
+        cells("default |  | 99.0 | 90.0 | 80.0 | not run | not run | not run | 0"),
+        cells('one | `cues=["structure"]` | 97.0 | 90.0 | 80.0 | not run | not run | not run | 0'),
+        ["none", "", *(7 * ["not run"])],
+    ]
+    assert [row[2] for row in rows(loss)[1:]] == ["95.0", "90.0"]
+
+
+def test_speed_as_it_was_measured(tmp_path: Path) -> None:
+    record = {"what": "default against released", "value": 5.4321, "unit": "times", "note": "n"}
+    write(tmp_path, "speed", {**record, "provenance": ORIGIN})
+    assert rows(tables.speed(tmp_path))[1:] == [["default against released", "5.43", "times", "n"]]
+
+
+@pytest.mark.parametrize("name", tables.TABLES)
+def test_without_records_a_table_says_not_run(name: str, tmp_path: Path) -> None:
+    text = tables.TABLES[name](tmp_path)
+    assert "not run" in text
+    assert "Not run yet: there is no record in `results/" in text
+
+
+# --- where the numbers come from --------------------------------------------------------------
+
+
+def test_the_origin_names_commit_command_hardware_and_seeds() -> None:
+    changed = {**ORIGIN, "commit": "def5678", "dirty": True}
+    found = tables.origin([trial(1, 0.9), trial(0, 0.9, provenance=changed)], "ssm_localization")
+    assert found == (
+        "Commits abc1234, def5678 with changes; "
+        "`python benchmarks/localization.py bottle --name bottle`; A CPU, 2 of 2 cores, "
+        "torch 2.13.0; seeds 0, 1; records in `results/ssm_localization.jsonl`."
+    )
+
+
+def test_the_origin_names_no_place_on_a_machine() -> None:
+    command = "python benchmarks/localization.py /srv/data/bottle --name bottle"
+    found = tables.origin([trial(0, 0.9, provenance={**ORIGIN, "command": command})], "x")
+    assert "/srv" not in found
+    assert "`python benchmarks/localization.py bottle --name bottle`" in found
+
+
+# --- documents --------------------------------------------------------------------------------
+
+
+def test_a_table_is_made_anew_and_the_text_around_it_stays(tmp_path: Path) -> None:
+    text = "Before.\n\n<!-- table:speed -->\nold\n<!-- end -->\n\nAfter.\n"
+    fresh = tables.rewritten(text, tmp_path)
+    assert fresh.startswith("Before.\n\n<!-- table:speed -->\n| what |")
+    assert fresh.endswith("\n<!-- end -->\n\nAfter.\n")
+    assert "old" not in fresh
+    assert tables.rewritten(fresh, tmp_path) == fresh
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<!-- table:sped -->\n<!-- end -->\n", "no table 'sped'"),
+        ("<!-- table:speed -->\nold\n", "do not pair up"),
+        ("<!-- table:speed -->\nold <!-- table:speed -->\n<!-- end -->\n", "do not pair up"),
+    ],
+)
+def test_a_wrong_marker_is_named(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        tables.rewritten(text, tmp_path)
+
+
+def test_the_program_rewrites_and_its_check_fails_until_it_has(tmp_path: Path) -> None:
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "docs").mkdir()
+    for name in ("tables.py", "references.json"):
+        shutil.copy(tables.ROOT / "benchmarks" / name, tmp_path / "benchmarks" / name)
+    document = tmp_path / "README.md"
+    document.write_text("<!-- table:speed -->\n<!-- end -->\n", encoding="utf-8")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(tmp_path / "benchmarks" / "tables.py"), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    stale = run("--check")
+    assert stale.returncode == 1
+    assert "README.md: differs" in stale.stdout
+    assert document.read_text(encoding="utf-8") == "<!-- table:speed -->\n<!-- end -->\n"
+    assert run().returncode == 0
+    assert "not run" in document.read_text(encoding="utf-8")
+    assert run("--check").returncode == 0
+    record = {"what": "w", "value": 1.0, "unit": "u", "note": "n"}
+    write(tmp_path / "results", "speed", record)
+    assert run("--check").returncode == 1
