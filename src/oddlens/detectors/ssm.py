@@ -12,16 +12,16 @@ piece; what restores well is uncovered, so that the mask shrinks onto what does 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import torch
-from pydantic import Field, model_validator
 from torch import Generator, Tensor, nn
 
 from oddlens.detector import Detector
+from oddlens.detectors.ssm_options import SSMOptions
 from oddlens.images import ImageCache
 from oddlens.networks.masked_unet import MaskedUNet
-from oddlens.options import DetectorOptions, Preset
+from oddlens.options import DetectorOptions
 from oddlens.pretext.masking import (
     cell_means,
     checkerboards,
@@ -40,127 +40,12 @@ from oddlens.pretext.restoration import (
 )
 from oddlens.pretext.similarity import smooth
 from oddlens.scoring import Cues
+from oddlens.scoring.normals import PixelMoments
 from oddlens.training import Stage, cosine, step_decay
 
-CueName = Literal["structure", "intensity", "darker", "brighter"]
 LOCALIZING = ("structure", "intensity")
 FALLBACK_THRESHOLD = 0.0157
 """Error below which a cell is uncovered before thresholds are fitted (released code's value)."""
-
-
-class SSMOptions(DetectorOptions):
-    """Options of ``SSM``."""
-
-    variant: Literal["loop", "official"] = Field(
-        "loop", description="loop: the paper's refinement loop; official: the released code"
-    )
-    cells: tuple[int, ...] = Field(
-        (2, 4, 8, 16), min_length=1, description="cell sizes of the training masks, in pixels"
-    )
-    scoring_cells: tuple[int, ...] = Field(
-        (4, 8), min_length=1, description="cell sizes used for scoring, in pixels"
-    )
-    widths: tuple[int, ...] = Field(
-        (96, 128, 192), min_length=2, description="channels of the network's levels"
-    )
-    stem: Literal[1, 2, 4] = Field(4, description="side of the pixel blocks folded into channels")
-    mask_attention: bool = Field(True, description="tell the decoder the mask (off: RIAD)")
-    parts: int = Field(3, ge=2, le=8, description="official: masks of a partition")
-    hidden: tuple[float, float] = Field(
-        (0.1, 0.5), description="loop: lowest and highest share of hidden cells in training"
-    )
-    start: Literal["checkerboard", "partition"] = Field(
-        "checkerboard", description="loop: the masks of the first pass"
-    )
-    rounds: int = Field(1, ge=0, le=10, description="refinement rounds; 0 scores the first pass")
-    quantiles: tuple[float, float] = Field(
-        (0.995, 0.995), description="loop: cell-error quantiles of normals above which cells stay"
-    )
-    persistence: float = Field(
-        0.5, ge=0, le=1, description="loop: weight w of the refined error against the first pass"
-    )
-    outside: Literal["last", "zero"] = Field(
-        "last",
-        description="loop: the refined error outside H: that of the last in-painting, or zero "
-        "(the released code's, which ties most pixels)",
-    )
-    intensity_weight: float = Field(
-        10.0, ge=0, description="loop: weight of the intensity error in the refinement"
-    )
-    sigmas: tuple[float, ...] = Field(
-        (1.0, 2.0, 4.0, 8.0),
-        min_length=1,
-        description="loop: smoothings of the structure and intensity maps, in pixels at 128 "
-        "pixels; the map takes the largest standardised value over them",
-    )
-    residual_sigma: float = Field(
-        1.0, ge=0, description="loop: smoothing of the darker and brighter cues, likewise"
-    )
-    normalise: Literal["pixel", "scale", "none"] = Field(
-        "pixel", description="loop: statistics of normals by pixel, by cell size, or none"
-    )
-    spread_images: int = Field(
-        200, ge=0, description="training images that join the statistics of normals by pixel"
-    )
-    cues: tuple[CueName, ...] = Field(
-        ("structure", "darker", "brighter"),
-        min_length=1,
-        description="the evidence used: structure, intensity, darker, brighter "
-        "(official: structure, intensity)",
-    )
-    rows_only: bool = Field(True, description="official: smooth along rows only, as released")
-    equal_weights: bool = Field(False, description="official: weigh cell sizes alike")
-    mse_weight: float = Field(1.0, ge=0, description="loss: mean squared error")
-    msgms_weight: float = Field(1.0, ge=0, description="loss: gradient-magnitude similarity")
-    ssim_weight: float = Field(1.0, ge=0, description="loss: structural similarity")
-    mask_weight: float = Field(1.0, ge=0, description="loss: the mask head")
-    flips: Literal["none", "horizontal", "both"] = Field(
-        "none", description="random mirroring in training; none is the released code's"
-    )
-    learning_rate: float = Field(2e-3, gt=0, description="base learning rate of Adam")
-    weight_decay: float = Field(1e-5, ge=0, description="weight decay of Adam")
-    batch_size: int = Field(16, ge=1, description="images a training step")
-    epochs: int = Field(150, ge=1, description="passes over the images")
-
-    @classmethod
-    def preset_defaults(cls, preset: Preset) -> dict[str, Any]:
-        """``paper`` is the released network and schedule at 256 pixels (SSM-U5)."""
-        if preset == "compact":
-            return {}
-        return {
-            "image_size": 256,
-            "widths": (64, 128, 256, 512, 512),
-            "stem": 1,
-            "cells": (2, 4, 8, 16),
-            "scoring_cells": (2, 4, 8, 16),
-            "learning_rate": 1e-4,
-            "batch_size": 8,
-            "epochs": 300,
-            "rounds": 5,
-            "quantiles": (0.8, 0.95),
-            "persistence": 0.7,
-        }
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        multiple = self.stem * 2 ** (len(self.widths) - 1)
-        if self.image_size % multiple:
-            nearest = max(multiple, round(self.image_size / multiple) * multiple)
-            raise ValueError(
-                f"image_size {self.image_size} must be a multiple of {multiple} for this network, "
-                f"such as {nearest}"
-            )
-        for cell in {*self.cells, *self.scoring_cells}:
-            if not 1 <= cell <= self.image_size // 2:
-                raise ValueError(
-                    f"cell size {cell} must lie between 1 and half the image size, "
-                    f"{self.image_size // 2}"
-                )
-        if not 0 < self.hidden[0] <= self.hidden[1] < 1:
-            raise ValueError("hidden must be two shares, 0 < lowest <= highest < 1")
-        if not all(0 < q < 1 for q in self.quantiles):
-            raise ValueError("quantiles must lie between 0 and 1")
-        return self
 
 
 class Layer(NamedTuple):
@@ -410,7 +295,7 @@ class SSM(Detector):
             self.thresholds[scale] = torch.tensor(limits)
         if self.config.normalise == "none":
             return
-        moments = _Moments()
+        moments = PixelMoments()
         sample = train.subset(range(0, len(train), max(1, len(train) // max(count, 1))))
         for part in (tune, sample.subset(range(min(count, len(sample))))) if count else (tune,):
             for images in self.batches(part):
@@ -430,38 +315,6 @@ class SSM(Detector):
             _, errors = first_pass(self.restore, reference, masks)
             found.append(cell_means(self.judge(errors), cell).flatten())
         return found
-
-
-class _Moments:
-    """Running mean and variance of maps over images."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.total = self.squares = torch.zeros((), dtype=torch.float64)
-
-    def add(self, maps: Tensor) -> None:
-        """Take in ``(K, N, layers, S, S)``."""
-        self.count += maps.shape[1]
-        self.total = self.total + maps.double().sum(dim=1)
-        self.squares = self.squares + maps.double().square().sum(dim=1)
-
-    def statistics(self, *, by_pixel: bool) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation, ``(K, layers, S, S)`` float32.
-
-        By pixel, half of the variance comes from the pixel and half from the whole map: a plain
-        per-pixel deviation would be tiny where normal images hardly differ, and every speck there
-        an anomaly (our choice).
-        """
-        mean = self.total / self.count
-        variance = (self.squares / self.count - mean.square()).clamp(min=0)
-        overall = variance.mean(dim=(-2, -1), keepdim=True)
-        if not by_pixel:
-            overall = (self.squares / self.count).mean(dim=(-2, -1), keepdim=True)
-            mean = mean.mean(dim=(-2, -1), keepdim=True).expand_as(mean).contiguous()
-            overall = overall - mean.square()
-            variance = overall.expand_as(mean)
-        std = (0.5 * variance + 0.5 * overall).sqrt().clamp(min=1e-8)
-        return mean.float(), std.float()
 
 
 def _mirrored(images: Tensor, flips: str, generator: Generator) -> Tensor:
