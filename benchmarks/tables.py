@@ -161,7 +161,9 @@ def _hardware(one: Record) -> str:
     device = machine.get("device", "cpu")
     on = machine.get("cpu", "unknown machine") if device == "cpu" else device
     torch = f", torch {one['torch']}" if one.get("torch") else ""
-    return f"{on}, {machine.get('threads', '?')} of {machine.get('cores', '?')} cores{torch}"
+    return (
+        f"{on}, {machine.get('threads', '?')} threads on {machine.get('cores', '?')} cores{torch}"
+    )
 
 
 # --- tables -----------------------------------------------------------------------------------
@@ -195,7 +197,7 @@ def ssm_headline(folder: Path = RESULTS) -> str:
             known = [other.get(name) for name in FIGURES]
             figures = [UNKNOWN if value is None else f"{100 * value:.1f}" for value in known]
             rows.append([title, other["who"], UNKNOWN, *figures, UNKNOWN, UNKNOWN])
-    sources = _each(f"{other['who']}: {other['source']}" for other in others)
+    sources = _each(f"{other['who']} ({other['source']})" for other in others)
     note = f"The other rows are not ours: {'; '.join(sources)}."
     return f"{markdown(HEADLINE, rows)}\n\n{origin(records, LOCALIZATION)} {note}"
 

@@ -170,7 +170,7 @@ def test_the_origin_names_commit_command_hardware_and_seeds() -> None:
     found = tables.origin([trial(1, 0.9), trial(0, 0.9, provenance=changed)], "ssm_localization")
     assert found == (
         "Commits abc1234, def5678 with changes; "
-        "`python benchmarks/localization.py bottle --name bottle`; A CPU, 2 of 2 cores, "
+        "`python benchmarks/localization.py bottle --name bottle`; A CPU, 2 threads on 2 cores, "
         "torch 2.13.0; seeds 0, 1; records in `results/ssm_localization.jsonl`."
     )
 
