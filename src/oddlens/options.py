@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from oddlens.errors import UsageError
 from oddlens.scoring import Fusion
@@ -30,7 +30,8 @@ class DetectorOptions(BaseModel):
         "compact", description="compact: trains in minutes on 2 CPU cores; paper: as published"
     )
     image_size: int = Field(128, ge=16, le=1024, description="side of the images, in pixels")
-    precision: Literal["auto", "32", "bf16"] = Field(
+    # On a command line 32 reads as a number.
+    precision: Annotated[Literal["auto", "32", "bf16"], BeforeValidator(str)] = Field(
         "auto", description="arithmetic of training; scoring is always float32"
     )
     fusion: Fusion = Field("mean", description="how standardised cues become the score")
