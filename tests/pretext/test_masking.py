@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -33,12 +33,14 @@ def is_made_of_cells(masks: Tensor, cell: int) -> bool:
     return torch.equal(paint_cells(means.round(), masks.shape[-1], cell), masks)
 
 
+@settings(deadline=None)
 @given(size=SIZE, cell=CELL)
 def test_cells_cover_the_image_without_one_too_many(size: int, cell: int) -> None:
     count = cells_per_side(size, cell)
     assert (count - 1) * cell < size <= count * cell
 
 
+@settings(deadline=None)
 @given(size=SIZE, cell=CELL, seed=SEED)
 def test_a_painted_grid_is_read_back_by_cell_means(size: int, cell: int, seed: int) -> None:
     side = cells_per_side(size, cell)
@@ -50,6 +52,7 @@ def test_a_painted_grid_is_read_back_by_cell_means(size: int, cell: int, seed: i
         assert torch.equal(painted[:, y, x], grid[:, y // cell, x // cell])
 
 
+@settings(deadline=None)
 @given(size=SIZE, cell=CELL, seed=SEED)
 def test_cell_means_are_the_means_of_the_pixels_a_cell_has(size: int, cell: int, seed: int) -> None:
     maps = torch.rand(1, size, size, generator=seeded(seed), dtype=torch.float64)
@@ -60,6 +63,7 @@ def test_cell_means_are_the_means_of_the_pixels_a_cell_has(size: int, cell: int,
             assert means[row, column] == pytest.approx(float(plain), abs=1e-12)
 
 
+@settings(deadline=None)
 @given(size=SIZE, cell=CELL, parts=st.integers(2, 5), seed=SEED)
 def test_a_partition_hides_every_pixel_exactly_once(
     size: int, cell: int, parts: int, seed: int
@@ -107,6 +111,7 @@ def test_the_released_partition_is_the_very_one_of_the_released_code(cell: int, 
     assert torch.equal(released_partition_masks(128, cell, 3, seed=8), expected)
 
 
+@settings(deadline=None)
 @given(size=SIZE, cell=CELL)
 def test_checkerboards_are_complementary_and_alternate(size: int, cell: int) -> None:
     boards = checkerboards(size, cell)
@@ -117,6 +122,7 @@ def test_checkerboards_are_complementary_and_alternate(size: int, cell: int) -> 
         assert torch.equal(boards[:, cell:], 1 - boards[:, : size - cell])
 
 
+@settings(deadline=None)
 @given(size=st.integers(8, 40), cell=CELL, seed=SEED)
 def test_free_masks_are_made_of_whole_cells(size: int, cell: int, seed: int) -> None:
     masks = free_masks(3, size, (cell,), (0.1, 0.5), seeded(seed))

@@ -172,6 +172,13 @@ def test_uncovered_blocks_are_visible_in_every_mask_of_the_last_round() -> None:
     # Elsewhere the masks of each cell size still hide every pixel exactly once.
     hidden = (1 - last).view(len(SMALL.cells), 3, 32, 32).sum(dim=1)
     assert bool((hidden[:, ~opened] == 1).all())
+    # The composite that is judged equals the input on the uncovered blocks.
+    squared = 0.0
+    for masks in last.view(len(SMALL.cells), 3, 32, 32):
+        parts = [box9(images * mask, mask[None, None]) * (1 - mask) for mask in masks]
+        error = (torch.stack(parts).sum(dim=0) - images)[0].square().mean(dim=0)
+        squared += float(error[~opened].sum()) / error.numel()
+    assert float(found.mse) == pytest.approx(squared, rel=1e-4)
 
 
 def test_the_composite_is_the_input_where_all_is_uncovered() -> None:
