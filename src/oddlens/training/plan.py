@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from statistics import median
 
-_FIRST_STEPS = 3
-"""Steps that are not measured: they allocate memory and choose kernels."""
+_WARM_UP = 3
+"""Steps that tell little of the pace: they allocate memory and choose kernels."""
 
 
 class Plan:
@@ -40,10 +40,10 @@ class Plan:
         self._steps = steps
         self._seconds = seconds
         self._clock = clock
-        self._start = clock() - spent
         self._last = clock()
+        self._start = self._last - spent
         self._durations: deque[float] = deque(maxlen=30)
-        self._run = 0
+        self._measured = 0
 
     @property
     def progress(self) -> float:
@@ -58,7 +58,8 @@ class Plan:
         """The planned number of steps (an estimate while a budget of time runs)."""
         if self._steps is not None:
             return self._steps
-        return self.step + max(0, int(self._left() / self._pace()))
+        pace = self._pace()
+        return self.step + (max(0, int(self._left() / pace)) if pace > 0 else 0)
 
     @property
     def done(self) -> bool:
@@ -66,7 +67,7 @@ class Plan:
         if self._steps is not None:
             return self.step >= self._steps
         # Half a step: ends as often a little early as a little late, never by more than that.
-        return self.step > 0 and self._left() < 0.5 * self._pace()
+        return self.step > 0 and self._left() <= 0.5 * self._pace()
 
     @property
     def elapsed(self) -> float:
@@ -76,9 +77,10 @@ class Plan:
     def advance(self) -> None:
         """Count a step that has just ended."""
         now = self._clock()
-        self._run += 1
-        if self._run > _FIRST_STEPS:
-            self._durations.append(now - self._last)
+        if self._measured == _WARM_UP:
+            self._durations.clear()
+        self._durations.append(now - self._last)
+        self._measured += 1
         self._last = now
         self.step += 1
 
@@ -87,7 +89,5 @@ class Plan:
         return self._seconds - self.elapsed
 
     def _pace(self) -> float:
-        """Seconds a step."""
-        if self._durations:
-            return max(median(self._durations), 1e-6)
-        return max((self._clock() - self._last) if not self._run else 0.0, 1e-3)
+        """Seconds a step: the median of the last ones, 0 before the first."""
+        return median(self._durations) if self._durations else 0.0

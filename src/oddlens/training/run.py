@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from torch import nn
 
 from oddlens.errors import TrainingError
 from oddlens.images import ImageCache
-from oddlens.training.checkpoint import CHECKPOINT, RunState
+from oddlens.training.checkpoint import CHECKPOINT, RunState, read_checkpoint
 from oddlens.training.plan import Plan
 from oddlens.training.precision import Precision, choose_precision
 from oddlens.training.stage import Stage
@@ -22,10 +25,18 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass
 class TrainingRecord:
-    """What training did, for the artifact's provenance and the model card."""
+    """What training did, for the artifact's provenance and the model card.
+
+    Attributes:
+        stages: of each stage ``name, steps, seconds, batch_size, final_loss, final_terms`` and
+            ``history`` (pairs of step and loss); a resumed run's include what went before.
+        precision: the arithmetic of the networks, ``"32"`` or ``"bf16"``.
+        changed: the options that were changed when the run was resumed.
+    """
 
     stages: list[dict[str, Any]] = field(default_factory=list)
     precision: str = "32"
+    changed: list[str] = field(default_factory=list)
 
     @property
     def steps(self) -> int:
@@ -40,9 +51,10 @@ def train(
     *,
     seed: int,
     epochs: int | None = None,
-    seconds: float | None = None,
+    deadline: float | None = None,
     device: torch.device,
     precision: Precision = "auto",
+    options: Mapping[str, Any] | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,
@@ -55,10 +67,14 @@ def train(
         images: the images to train on.
         seed: decides every random draw, together with the stage and the step.
         epochs: passes over the images, for every stage; None for each stage's own length.
-        seconds: budget for all stages together; excludes ``epochs``.
+        deadline: reading of ``time.monotonic`` at which to end, all stages together; excludes
+            ``epochs``. Time that a resumed run spent before counts as if it had just been spent.
         device: where to train.
         precision: see ``choose_precision``.
-        checkpoint: folder of the checkpoint, or None to keep none.
+        options: of the method, in what JSON knows. A run may be resumed under other options (a
+            lower learning rate after the loss diverged); that is warned of and recorded.
+        checkpoint: folder of the checkpoint, or None to keep none. Where ``resume`` does not ask
+            for it, a checkpoint that is already there is deleted.
         resume: go on from the checkpoint where there is one.
         progress: called with (stage name, step, planned steps).
 
@@ -69,26 +85,29 @@ def train(
     from oddlens.training.lightning_adapter import StageRun
 
     chosen = choose_precision(device, precision)
-    record = TrainingRecord(precision=chosen)
-    signature = _signature(stages, images, seed, epochs)
-    state = RunState()
     path = checkpoint / CHECKPOINT if checkpoint is not None else None
-    if resume and path is not None and path.exists():
-        state = RunState.read(path)
-        if state.signature != signature:
-            raise TrainingError(
-                f"{path}: this checkpoint was made with other images, options, seed or length; "
-                "call fit with the same ones, or without --resume to start again"
-            )
-    state.signature = signature
-    for index, stage in enumerate(stages):
-        if index < state.stage:
-            continue
-        start = state.step if index == state.stage else 0
-        plan = _plan(stage, stages, index, images, epochs, seconds, state, start)
+    state = RunState(
+        signature=_signature(stages, images, seed, epochs), options={**(options or {})}
+    )
+    if path is not None and path.exists():
+        if resume:
+            state = _go_on(detector, path, state)
+        else:
+            path.unlink()
+    spent = state.spent
+    finished = list(state.records)
+    for index in range(state.stage, len(stages)):
+        here = state if index == state.stage else RunState()
+        plan = _plan(
+            stages[index:],
+            images,
+            epochs,
+            None if deadline is None else deadline - time.monotonic() - spent,
+            here,
+        )
         run = StageRun(
             detector=detector,
-            stage=stage,
+            stage=stages[index],
             index=index,
             images=images,
             plan=plan,
@@ -96,39 +115,92 @@ def train(
             device=device,
             precision=chosen,
             checkpoint=path,
-            restore=path if start or (resume and index == state.stage and state.found) else None,
-            signature=signature,
+            restore=path if here.step else None,
+            before=RunState(
+                losses=here.losses,
+                records=list(finished),
+                signature=state.signature,
+                options=state.options,
+                changed=state.changed,
+            ),
             progress=progress,
         )
-        record.stages.append(run.run())
-        state = RunState(stage=index + 1, step=0, signature=signature)
-    return record
+        finished.append(run.run())
+    return TrainingRecord(finished, chosen, state.changed)
 
 
 def _plan(
-    stage: Stage,
     stages: Sequence[Stage],
-    index: int,
     images: ImageCache,
     epochs: int | None,
-    seconds: float | None,
+    left: float | None,
     state: RunState,
-    start: int,
 ) -> Plan:
-    if seconds is None:
+    """The plan of the first of the stages that are left; it stands where ``state`` says.
+
+    Args:
+        stages: those that have not ended.
+        images: to train on.
+        epochs: asked for, or None.
+        left: seconds for these stages together, or None.
+        state: of the first of them.
+    """
+    stage = stages[0]
+    if left is None:
         per_epoch = -(-len(images) // stage.batch_size)
-        return Plan(steps=(epochs or stage.epochs) * per_epoch, step=start)
+        return Plan(steps=(epochs or stage.epochs) * per_epoch, step=state.step)
     share = stage.share / sum(other.share for other in stages)
-    spent = state.seconds if index == state.stage else 0.0
-    return Plan(seconds=max(share * seconds, 0.0), step=start, spent=spent)
+    budget = max(share * (left + state.seconds), 0.0)
+    return Plan(seconds=budget, step=state.step, spent=state.seconds)
+
+
+def _go_on(detector: nn.Module, path: Path, wanted: RunState) -> RunState:
+    """Load the checkpoint's weights into the detector and tell where the run stands."""
+    state, weights = read_checkpoint(path)
+    other = [key for key in wanted.signature if wanted.signature[key] != state.signature.get(key)]
+    if other:
+        raise TrainingError(
+            f"{path}: this checkpoint was made with other {' and '.join(other)}; "
+            "call with the same, or without --resume to start again"
+        )
+    try:
+        detector.load_state_dict(weights)
+    except RuntimeError as error:
+        raise TrainingError(
+            f"{path}: this checkpoint does not fit the options ({error}); "
+            "call with the same, or without --resume to start again"
+        ) from error
+    changed = [key for key in wanted.options if wanted.options[key] != state.options.get(key)]
+    if changed:
+        warnings.warn(
+            f"the run goes on with another {', '.join(changed)} than it began with",
+            UserWarning,
+            stacklevel=1,
+        )
+    state.changed = sorted({*state.changed, *changed})
+    state.options = wanted.options
+    return state
 
 
 def _signature(
     stages: Sequence[Stage], images: ImageCache, seed: int, epochs: int | None
-) -> list[Any]:
-    """What must agree between a checkpoint and the call that resumes it."""
-    shape = [
-        [stage.name, stage.batch_size, sum(p.numel() for p in stage.module.parameters())]
-        for stage in stages
-    ]
-    return [len(images), images.size, seed, epochs, shape]
+) -> dict[str, Any]:
+    """What must agree between a checkpoint and the call that resumes it, by its name."""
+    return {
+        "images": _fingerprint(images),
+        "seed": seed,
+        "epochs": epochs,
+        "networks or batch sizes": [
+            [stage.name, stage.batch_size, sum(p.numel() for p in stage.module.parameters())]
+            for stage in stages
+        ],
+    }
+
+
+def _fingerprint(images: ImageCache) -> str:
+    """A hash of the files' names (folders may have moved) and of a few images."""
+    few = images.batch(sorted({0, len(images) // 2, len(images) - 1}))
+    names = "\0".join(Path(name).name for name in images.names)
+    digest = hashlib.sha256(f"{len(images)} {images.size} {names}".encode(errors="surrogateescape"))
+    digest.update(few.contiguous().numpy().tobytes())
+    return digest.hexdigest()
