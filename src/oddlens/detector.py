@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from oddlens.errors import ArtifactError, DataError, Interrupted, UsageError
-from oddlens.images import ImageCache, ImagesLike, Skipped, open_source, stream
-from oddlens.options import DetectorOptions, OptionInfo
+from oddlens.images import ImageCache, ImagesLike, SizeWatch, Skipped, open_source, stream
+from oddlens.options import DetectorOptions, OptionInfo, Preset
 from oddlens.predictions import Predictions, PredictionWriter
 from oddlens.scoring import Calibration, Cues, Standardiser, fuse
 from oddlens.training import Stage
@@ -90,6 +90,15 @@ class Detector(nn.Module, ABC):
         other images of the batch.
         """
 
+    def images_to_adapt(self, train: int, tune: int) -> int:
+        """How many images ``adapt`` looks at, each time counted, to plan a budget of time.
+
+        Args:
+            train: number of images that training saw.
+            tune: number of held-out images.
+        """
+        return 0 if type(self).adapt is Detector.adapt else train + tune
+
     def adapt(self, train: ImageCache, tune: ImageCache, tell: Callable[[int, int], None]) -> None:
         """Fit whatever statistics of normal images the cues need; nothing, unless overridden.
 
@@ -102,9 +111,9 @@ class Detector(nn.Module, ABC):
     # --- what every method gets ---------------------------------------------------------------
 
     @classmethod
-    def options(cls) -> dict[str, OptionInfo]:
-        """The method's options: name to (type, default, help)."""
-        return cls.Options.describe()
+    def options(cls, preset: Preset = "compact") -> dict[str, OptionInfo]:
+        """The method's options: name to (type, default under a preset, help)."""
+        return cls.Options.describe(preset)
 
     @property
     def is_fitted(self) -> bool:
@@ -132,7 +141,7 @@ class Detector(nn.Module, ABC):
         device: str | torch.device = "auto",
         holdout: float = 0.2,
         on_bad: OnBad = "raise",
-        checkpoint: Path | None = None,
+        checkpoint: str | Path | None = None,
         resume: bool = False,
         progress: Progress | None = None,
     ) -> Self:
@@ -142,23 +151,28 @@ class Detector(nn.Module, ABC):
             images: normal images: a folder, glob, list of paths, array, tensor or Dataset.
             anomalies: a few labelled anomalies, for methods that learn from them.
             epochs: passes over the images; None for the method's own length.
-            max_minutes: end by then, everything included; excludes ``epochs``.
+            max_minutes: end by then, everything included; excludes ``epochs``. What comes after
+                training has up to a quarter of it set aside; where it takes longer still, a
+                ``UserWarning`` and ``fit_report["over_budget_seconds"]`` say so.
             seed: of all that is random. With ``epochs``, the same seed on the same CPU gives the
                 same weights, bit for bit.
             device: ``"auto"``, ``"cpu"``, ``"cuda"`` or a torch device.
             holdout: share of the images kept back for thresholds and calibration, in (0, 0.9].
-            on_bad: what to do with files that cannot be read as images.
-            checkpoint: folder to keep the run in while it trains.
-            resume: go on from the checkpoint, where there is one.
+            on_bad: what to do with files that cannot be read as images; those skipped are counted
+                in ``fit_report["skipped"]`` and named in a ``UserWarning``.
+            checkpoint: folder to keep the run in while it trains. A disk that is full costs the
+                checkpoint, with a ``UserWarning``, but not the training.
+            resume: go on from the checkpoint, where there is one; otherwise it is replaced.
             progress: called with (phase, done, total).
 
         Returns:
-            The detector itself, fitted.
+            The detector itself, fitted. Images that are smaller than ``image_size`` are enlarged,
+            and a ``UserWarning`` tells how many.
 
         Raises:
             UsageError: options that clash, or a method that cannot use ``anomalies``.
-            DataError: too few or unreadable images.
-            TrainingError: the loss is not finite.
+            DataError: fewer than four images, or unreadable ones.
+            TrainingError: the loss is not finite; the last checkpoint from before is kept.
             Interrupted: Ctrl-C; a checkpoint has been kept, if a folder was given.
         """
         from oddlens.fitting import fit
@@ -173,7 +187,7 @@ class Detector(nn.Module, ABC):
             device=device,
             holdout=holdout,
             on_bad=on_bad,
-            checkpoint=checkpoint,
+            checkpoint=None if checkpoint is None else Path(checkpoint),
             resume=resume,
             progress=progress,
         )
@@ -206,7 +220,8 @@ class Detector(nn.Module, ABC):
     ) -> Predictions:
         """Score images, localize what is odd, and decide at a false-alarm rate.
 
-        Memory does not grow with the number of images: maps go to a temporary file.
+        Memory does not grow with the number of images: maps go to a temporary file. Images that are
+        smaller than ``image_size`` are enlarged, and a ``UserWarning`` tells how many.
 
         Args:
             images: whatever ``fit`` takes.
@@ -223,7 +238,10 @@ class Detector(nn.Module, ABC):
             Interrupted: Ctrl-C; ``partial`` holds the predictions made so far.
         """
         calibration = self._fitted()
+        size = self.config.image_size
+        step = self.batch_size if batch_size is None else batch_size
         source = open_source(images)
+        watched = SizeWatch(source, size)
         threshold = calibration.threshold(false_alarm_rate)
         pixel = (
             calibration.pixel_threshold(false_alarm_rate)
@@ -234,18 +252,17 @@ class Detector(nn.Module, ABC):
             threshold, pixel_threshold=pixel, source=source, method=self.method
         )
         skipped: list[Skipped] = []
-        size, step = self.config.image_size, batch_size or self.batch_size
         try:
-            with closing(stream(source, size, step, on_bad=on_bad, skipped=skipped)) as batches:
+            with closing(stream(watched, size, step, on_bad=on_bad, skipped=skipped)) as batches:
                 for batch in batches:
-                    scored = self.scored(batch.images)
+                    scored = self.scored(batch.images, maps=maps)
                     writer.add(
                         batch.names,
                         scored.scores,
                         calibration.p_values(scored.scores),
                         threshold.flags(scored.scores),
                         scored.cues,
-                        scored.maps if maps else None,
+                        scored.maps,
                     )
                     if progress is not None:
                         progress("score", len(writer) + len(skipped), len(source))
@@ -260,15 +277,18 @@ class Detector(nn.Module, ABC):
                 if skipped
                 else "there is no image to score"
             )
+        if progress is not None and skipped:
+            progress("score", len(source), len(source))
+        watched.warn()
         return writer.finish(skipped)
 
-    def scored(self, images: Tensor) -> Scored:
-        """Cues, fused score and fused map of one batch ``(N, 3, S, S)`` in [0, 1]."""
+    def scored(self, images: Tensor, *, maps: bool = True) -> Scored:
+        """Cues, fused score and, where wanted, fused map of a batch ``(N, 3, S, S)`` in [0, 1]."""
         assert self.standardiser is not None
         cues = self.raw_cues(images)
         values = {name: each.numpy() for name, each in cues.scores.items()}
         scores = fuse(self.standardiser(values), self.config.fusion)
-        return Scored(scores, values, self._fused_map(cues))
+        return Scored(scores, values, self._fused_map(cues) if maps else None)
 
     def raw_cues(self, images: Tensor) -> Cues:
         """``cues`` in evaluation mode, without gradients, on the detector's device, back on CPU."""

@@ -4,23 +4,44 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 import oddlens
-from oddlens.detector import Detector, OnBad, Progress
-from oddlens.errors import UsageError
-from oddlens.images import ImageCache, ImagesLike, Skipped, holdout_split, open_source
+from oddlens.detector import Detector, FloatArray, OnBad, Progress
+from oddlens.errors import Interrupted, UsageError
+from oddlens.images import (
+    ImageCache,
+    ImagesLike,
+    SizeWatch,
+    Skipped,
+    holdout_split,
+    open_source,
+)
 from oddlens.scoring import Calibration, Standardiser
 from oddlens.training import TrainingRecord, train
+from oddlens.training.checkpoint import CHECKPOINT
 
 _MOST_RESERVED = 0.25
 """Share of a budget that may be set aside for what comes after training."""
+_MOST_PROBED = 0.02
+"""Share of a budget after which a first look at the pace of scoring is enough."""
+_NAMED = 5
+
+
+class Parts(NamedTuple):
+    """The normal images, divided."""
+
+    train: ImageCache
+    tune: ImageCache
+    calibration: ImageCache
 
 
 def choose_device(wanted: str | torch.device) -> torch.device:
@@ -57,107 +78,186 @@ def fit(
 ) -> None:
     """See ``Detector.fit``."""
     begin = time.monotonic()
-    _check_length(epochs, max_minutes)
-    if anomalies is not None:
-        raise UsageError(
-            f"{detector.method} learns from normal images alone and cannot use anomalies; "
-            "leave --anomalies out"
-        )
+    _check_call(detector, anomalies, epochs, max_minutes, checkpoint, resume)
     chosen = choose_device(device)
+    budget = None if max_minutes is None else 60 * max_minutes
     tell = progress or (lambda phase, done, total: None)
 
     skipped: list[Skipped] = []
-    cache = ImageCache.load(
-        open_source(images),
-        detector.config.image_size,
-        on_bad=on_bad,
-        skipped=skipped,
-        progress=lambda done, total: tell("read", done, total),
-    )
-    parts = holdout_split(len(cache), holdout, seed)
-    train_images, tune, calibration = (cache.subset(part) for part in parts)
-    _initialise(detector, seed)
-    detector.to(chosen)
-    seconds = None
-    if max_minutes is not None:
-        budget = 60 * max_minutes
-        after = _seconds_after_training(detector, tune, calibration, train_images)
-        seconds = budget - (time.monotonic() - begin) - min(after, _MOST_RESERVED * budget)
-    record = train(
-        detector,
-        detector.stages(),
-        train_images,
-        seed=seed,
-        epochs=epochs,
-        seconds=seconds,
-        device=chosen,
-        precision=detector.config.precision,
-        checkpoint=checkpoint,
-        resume=resume,
-        progress=tell,
-    )
-    detector.eval()
-    with torch.inference_mode():
-        detector.adapt(train_images, tune, lambda done, total: tell("adapt", done, total))
-    standardise(detector, tune)
-    calibrate(detector, calibration, tell)
-    _account(detector, record, begin, seed, chosen, parts, skipped, epochs, max_minutes)
+    with _interruptible("reading the images", checkpoint):
+        parts = _read(detector, images, holdout, seed, on_bad, skipped, tell)
+    with torch.random.fork_rng([chosen] if chosen.type == "cuda" else []):
+        with _interruptible("preparing", checkpoint):
+            _start_afresh(detector, seed)
+            detector.to(chosen)
+            deadline = None
+            if budget is not None:
+                after = _seconds_after_training(detector, parts, _MOST_PROBED * budget)
+                deadline = begin + budget - min(after, _MOST_RESERVED * budget)
+        with _interruptible("preparing to train", checkpoint):
+            record = train(
+                detector,
+                detector.stages(),
+                parts.train,
+                seed=seed,
+                epochs=epochs,
+                deadline=deadline,
+                device=chosen,
+                precision=detector.config.precision,
+                options=detector.config.model_dump(mode="json"),
+                checkpoint=checkpoint,
+                resume=resume,
+                progress=tell,
+            )
+        with _interruptible("adapting to normal images", checkpoint):
+            detector.eval()
+            # Not in inference mode, whose tensors could never be trained or loaded into again.
+            with torch.no_grad():
+                detector.adapt(parts.train, parts.tune, lambda *count: tell("adapt", *count))
+        with _interruptible("standardising the cues", checkpoint):
+            standardise(detector, parts.tune, tell)
+        with _interruptible("calibrating", checkpoint):
+            calibrate(detector, parts.calibration, tell)
+    _account(detector, record, parts, skipped, time.monotonic() - begin, budget)
+    detector.provenance |= {"seed": seed, "epochs": epochs, "max_minutes": max_minutes}
 
 
-def _check_length(epochs: int | None, max_minutes: float | None) -> None:
+def _check_call(
+    detector: Detector,
+    anomalies: ImagesLike | None,
+    epochs: int | None,
+    max_minutes: float | None,
+    checkpoint: Path | None,
+    resume: bool,
+) -> None:
     if epochs is not None and max_minutes is not None:
         raise UsageError("epochs and max_minutes exclude each other: give one of them")
     if epochs is not None and epochs < 1:
         raise UsageError(f"epochs is {epochs}; it must be at least 1")
     if max_minutes is not None and not 0 < max_minutes < float("inf"):
         raise UsageError(f"max_minutes is {max_minutes}; it must be above 0")
+    if resume and checkpoint is None:
+        raise UsageError("resume: give the checkpoint folder to go on from")
+    if anomalies is not None:
+        raise UsageError(
+            f"{detector.method} learns from normal images alone and cannot use anomalies; "
+            "leave --anomalies out"
+        )
 
 
-def _initialise(detector: Detector, seed: int) -> None:
+@contextmanager
+def _interruptible(doing: str, checkpoint: Path | None) -> Iterator[None]:
+    """On Ctrl-C, say what is kept."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except KeyboardInterrupt:
+        if checkpoint is not None and (checkpoint / CHECKPOINT).exists():
+            kept = f"the training so far is kept in {checkpoint}: go on with --resume"
+        elif checkpoint is not None:
+            kept = "nothing was kept, since training had not begun"
+        else:
+            kept = "nothing was kept, since no checkpoint folder was given"
+        raise Interrupted(f"stopped while {doing}; {kept}") from None
+
+
+def _read(
+    detector: Detector,
+    images: ImagesLike,
+    holdout: float,
+    seed: int,
+    on_bad: OnBad,
+    skipped: list[Skipped],
+    tell: Progress,
+) -> Parts:
+    """Read and divide the images; refuse first what needs no reading to be refused."""
+    size = detector.config.image_size
+    source = SizeWatch(open_source(images), size)
+    holdout_split(len(source), holdout, seed)
+    cache = ImageCache.load(
+        source,
+        size,
+        on_bad=on_bad,
+        skipped=skipped,
+        progress=lambda done, total: tell("read", done, total),
+    )
+    source.warn()
+    if skipped:
+        named = "; ".join(f"{bad.name} {bad.reason}" for bad in skipped[:_NAMED])
+        more = f"; and {len(skipped) - _NAMED:,} more" if len(skipped) > _NAMED else ""
+        warnings.warn(
+            f"{len(skipped):,} of {len(source):,} files were skipped: {named}{more}",
+            UserWarning,
+            stacklevel=1,
+        )
+    return Parts(*map(cache.subset, holdout_split(len(cache), holdout, seed)))
+
+
+def _start_afresh(detector: Detector, seed: int) -> None:
     """Start from weights and statistics that the seed alone decides, also on a second fit."""
+    detector.calibration = detector.standardiser = detector.map_standardiser = None
+    detector.fit_report, detector.provenance = {}, {}
     torch.manual_seed(seed)
     fresh = type(detector)(**detector.config.model_dump())
     detector.load_state_dict(fresh.state_dict())
 
 
-def _seconds_after_training(
-    detector: Detector, tune: ImageCache, calibration: ImageCache, train_images: ImageCache
-) -> float:
+def _seconds_after_training(detector: Detector, parts: Parts, patience: float) -> float:
     """Estimate what adapting, standardising and calibrating will take, from a few images.
 
-    An untrained network finds everything suspicious, so that this errs on the long side.
+    The untrained network may look harder at an image than the trained one will (SSM refines
+    whatever restores badly), so that the estimate rather errs on the long side.
+
+    Args:
+        detector: initialised, untrained, on its device.
+        parts: the images.
+        patience: seconds after which the first, cold look at one image is all the measuring done.
     """
-    sample = calibration.batch(range(min(4, len(calibration)))).to(detector.device)
-    detector.raw_cues(sample)
+    seconds = _seconds_an_image(detector, parts.calibration, 1)
+    if seconds < patience:
+        seconds = _seconds_an_image(detector, parts.calibration, 4)
+    adapted = detector.images_to_adapt(len(parts.train), len(parts.tune))
+    return seconds * (adapted + len(parts.tune) + len(parts.calibration))
+
+
+def _seconds_an_image(detector: Detector, images: ImageCache, count: int) -> float:
+    sample = images.batch(range(min(count, len(images))))
     start = time.monotonic()
     detector.raw_cues(sample)
-    each = (time.monotonic() - start) / len(sample)
-    return each * (3 * len(tune) + len(calibration) + min(200, len(train_images)))
+    return (time.monotonic() - start) / len(sample)
 
 
-def standardise(detector: Detector, tune: ImageCache) -> None:
-    """Fit the standardisation of cues and maps on held-out images, of which it is to be the only use."""
-    scores: dict[str, list[np.ndarray[Any, Any]]] = {}
-    sums: dict[str, np.ndarray[Any, Any]] = {}
-    pixels = 0
+def standardise(detector: Detector, tune: ImageCache, tell: Progress | None = None) -> None:
+    """Fit the standardisation of cues and maps on held-out images.
+
+    Args:
+        detector: trained and adapted.
+        tune: held-out images, disjoint from the calibration's.
+        tell: called with ("standardise", done, total).
+    """
+    scores: dict[str, list[FloatArray]] = {}
+    sums: dict[str, FloatArray] = {}
+    pixels = done = 0
     for images in detector.batches(tune):
         cues = detector.raw_cues(images)
         for name, values in cues.scores.items():
             scores.setdefault(name, []).append(values.numpy())
         for name, maps in cues.maps.items():
             each = maps.double()
-            sums[name] = sums.get(name, np.zeros(2)) + [
-                float(each.sum()),
-                float(each.square().sum()),
-            ]
-        pixels += sum(maps.numel() for maps in list(cues.maps.values())[:1])
+            moments = np.array([float(each.sum()), float(each.square().sum())])
+            sums[name] = sums.get(name, np.zeros(2)) + moments
+        pixels += next((maps.numel() for maps in cues.maps.values()), 0)
+        done += len(images)
+        if tell is not None:
+            tell("standardise", done, len(tune))
     detector.standardiser = Standardiser.fit(
         {name: np.concatenate(values) for name, values in scores.items()}
     )
     detector.map_standardiser = _pixel_standardiser(sums, pixels)
 
 
-def _pixel_standardiser(sums: dict[str, np.ndarray[Any, Any]], pixels: int) -> Standardiser | None:
+def _pixel_standardiser(sums: dict[str, FloatArray], pixels: int) -> Standardiser | None:
     """Mean and deviation of each cue's map over all pixels of the tuning images."""
     if not sums:
         return None
@@ -166,17 +266,22 @@ def _pixel_standardiser(sums: dict[str, np.ndarray[Any, Any]], pixels: int) -> S
     return Standardiser(mean, {name: max(v, 0.0) ** 0.5 or 1.0 for name, v in variance.items()})
 
 
-def calibrate(
-    detector: Detector, images: ImageCache, tell: Callable[[str, int, int], None]
-) -> None:
-    scores: list[np.ndarray[Any, Any]] = []
-    peaks: list[np.ndarray[Any, Any]] = []
+def calibrate(detector: Detector, images: ImageCache, tell: Progress) -> None:
+    """Score held-out images, to which later ones are compared.
+
+    Args:
+        detector: standardised.
+        images: held-out images that nothing was chosen on.
+        tell: called with ("calibrate", done, total).
+    """
+    scores: list[FloatArray] = []
+    peaks: list[FloatArray] = []
     done = 0
     for batch in detector.batches(images):
         scored = detector.scored(batch)
         scores.append(scored.scores)
         if scored.maps is not None:
-            peaks.append(scored.maps.reshape(len(scored.maps), -1).max(axis=1))
+            peaks.append(scored.maps.reshape(len(scored.maps), -1).max(axis=1).astype(np.float64))
         done += len(batch)
         tell("calibrate", done, len(images))
     detector.calibration = Calibration(
@@ -187,36 +292,43 @@ def calibrate(
 def _account(
     detector: Detector,
     record: TrainingRecord,
-    begin: float,
-    seed: int,
-    device: torch.device,
-    parts: tuple[list[int], list[int], list[int]],
-    skipped: list[Skipped],
-    epochs: int | None,
-    max_minutes: float | None,
+    parts: Parts,
+    skipped: Sequence[Skipped],
+    seconds: float,
+    budget: float | None,
 ) -> None:
-    train_part, tune, calibration = (len(part) for part in parts)
+    """Write down what was done, the model card's facts among them."""
     detector.fit_report = {
         "steps": record.steps,
-        "seconds": round(time.monotonic() - begin, 1),
-        "images": train_part + tune + calibration,
-        "trained_on": train_part,
-        "tuned_on": tune,
-        "calibrated_on": calibration,
+        "seconds": round(seconds, 1),
+        "images": sum(map(len, parts)),
+        "trained_on": len(parts.train),
+        "tuned_on": len(parts.tune),
+        "calibrated_on": len(parts.calibration),
         "skipped": len(skipped),
+        "lowest_false_alarm_rate": 1 / (len(parts.calibration) + 1),
         "final_loss": record.stages[-1]["final_loss"] if record.stages else None,
     }
+    if budget is not None:
+        over = max(0.0, seconds - budget)
+        detector.fit_report |= {"budget_seconds": budget, "over_budget_seconds": round(over, 1)}
+        if over > 0.05 * budget:
+            warnings.warn(
+                f"fitting took {seconds:.0f} seconds of the {budget:.0f} that it had: reading, "
+                "adapting and calibrating took more than the quarter set aside for them",
+                UserWarning,
+                stacklevel=1,
+            )
+    device = detector.device
     detector.provenance = {
         "oddlens": oddlens.__version__,
         "method": detector.method,
-        "seed": seed,
-        "epochs": epochs,
-        "max_minutes": max_minutes,
         "precision": record.precision,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "parameters": sum(p.numel() for p in detector.parameters()),
         "fit": detector.fit_report,
         "stages": record.stages,
+        "options_changed_on_resume": record.changed,
         "hardware": {
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
             "machine": platform.machine(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from oddlens.scoring import Calibration
 
@@ -17,11 +17,6 @@ def model_card(detector: Detector) -> str:
     assert detector.calibration is not None
     done, origin = detector.fit_report, detector.provenance
     hardware = origin.get("hardware", {})
-    length = (
-        f"{origin['max_minutes']:g} minutes"
-        if origin.get("max_minutes")
-        else f"{origin.get('epochs') or 'default'} epochs"
-    )
     return "\n".join(
         [
             f"# A fitted {type(detector).__name__} detector",
@@ -40,8 +35,8 @@ def model_card(detector: Detector) -> str:
             f"- {done.get('trained_on')} images trained on, {done.get('tuned_on')} for thresholds "
             f"and standardisation, {done.get('calibrated_on')} for the calibration"
             f"{_skipped(done.get('skipped', 0))}",
-            f"- asked for {length}: {done.get('steps')} steps in {done.get('seconds')} seconds, "
-            f"seed {origin.get('seed')}, arithmetic {origin.get('precision')}",
+            f"- asked for {_length(origin)}: {done.get('steps')} steps in {done.get('seconds')} "
+            f"seconds, seed {origin.get('seed')}, arithmetic {origin.get('precision')}",
             f"- last loss {_number(done.get('final_loss'))}, "
             f"{origin.get('parameters', 0):,} parameters",
             f"- on {hardware.get('device')} ({hardware.get('machine')}, {hardware.get('threads')} "
@@ -62,6 +57,12 @@ def model_card(detector: Detector) -> str:
             "",
         ]
     )
+
+
+def _length(origin: dict[str, Any]) -> str:
+    if origin.get("max_minutes"):
+        return f"{origin['max_minutes']:g} minutes"
+    return f"{origin['epochs']:,} epochs" if origin.get("epochs") else "the method's own length"
 
 
 def _calibration_lines(calibration: Calibration) -> list[str]:

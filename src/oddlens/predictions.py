@@ -328,7 +328,8 @@ class PredictionWriter:
             {cue: _joined([batch.cues[cue] for batch in batches]) for cue in cues},
             self._threshold,
             self._pixel_threshold,
-            None if self._maps is None else self._maps[:],
+            # Ctrl-C may have come between the maps of a batch and the rest of it.
+            None if self._maps is None else self._maps[: len(self)],
             list(skipped),
             self._source,
             self._method,

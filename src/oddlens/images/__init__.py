@@ -6,6 +6,7 @@ from oddlens.images.check_report import CheckReport, CheckSummary, Problem
 from oddlens.images.decode import decode
 from oddlens.images.layout import DatasetLayout, TestImage, read_layout, read_mask
 from oddlens.images.prepare import prepare
+from oddlens.images.small import SizeWatch
 from oddlens.images.sources import (
     ArraySource,
     DatasetSource,
@@ -29,6 +30,7 @@ __all__ = [
     "ImagesLike",
     "PathSource",
     "Problem",
+    "SizeWatch",
     "Skipped",
     "TestImage",
     "check_folder",
