@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -51,31 +53,48 @@ class DetectorOptions(BaseModel):
         for name in given:
             if name not in cls.model_fields:
                 close = get_close_matches(name, cls.model_fields, n=1)
-                hint = (
-                    f"did you mean {close[0]}?"
-                    if close
-                    else f"there are {', '.join(cls.model_fields)}"
-                )
+                known = ", ".join(cls.model_fields)
+                hint = f"did you mean {close[0]}?" if close else f"there are {known}"
                 raise UsageError(f"there is no option {name!r}: {hint}")
         preset = given.get("preset", "compact")
-        defaults = cls.preset_defaults(preset) if preset in ("compact", "paper") else {}
+        defaults = cls.preset_defaults(preset) if preset in get_args(Preset) else {}
         try:
             return cls(**{**defaults, **given})
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"]) or "options"
-            reason = first["msg"].removeprefix("Value error, ")
-            raise UsageError(f"option {place}: {reason} (given: {first['input']!r})") from error
+            raise UsageError("; ".join(map(_sentence, error.errors()))) from error
 
     @classmethod
-    def describe(cls) -> dict[str, OptionInfo]:
-        """Name to type, default of the compact preset, and help, for every option."""
-        defaults = cls(**cls.preset_defaults("compact"))
+    def describe(cls, preset: Preset = "compact") -> dict[str, OptionInfo]:
+        """Name to type, default under a preset, and help, for every option."""
+        defaults = cls(**{"preset": preset, **cls.preset_defaults(preset)})
         return {
             name: OptionInfo(
-                str(field.annotation).replace("typing.", ""),
-                getattr(defaults, name),
-                field.description or "",
+                _type_name(field.annotation), getattr(defaults, name), field.description or ""
             )
             for name, field in cls.model_fields.items()
         }
+
+
+def _sentence(problem: Mapping[str, Any]) -> str:
+    """One of pydantic's errors, for people."""
+    reason = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:  # a rule over several options, which names them itself
+        return str(reason)
+    place = ".".join(map(str, problem["loc"]))
+    return f"option {place}: {reason[0].lower()}{reason[1:]} (given: {problem['input']!r})"
+
+
+def _type_name(annotation: Any) -> str:
+    """A type as one writes its values: ``int``, ``loop | official``, ``int, int, ...``."""
+    inner = get_args(annotation)
+    match get_origin(annotation):
+        case None:
+            return "none" if annotation is NoneType else getattr(annotation, "__name__", "any")
+        case origin if origin is Literal:
+            return " | ".join(map(str, inner))
+        case origin if origin in (Union, UnionType):
+            return " | ".join(map(_type_name, inner))
+        case origin if origin is tuple:
+            return f"[{', '.join('...' if each is ... else _type_name(each) for each in inner)}]"
+        case _:
+            return str(annotation)
