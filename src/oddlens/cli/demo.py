@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from oddlens.cli.caveats import tell_caveats
 from oddlens.cli.evaluate import table, write_evaluation_report
+from oddlens.cli.fit import checkpoint_of, kept
 from oddlens.cli.options import JsonFlag, QuietFlag
 from oddlens.cli.runner import verb
 from oddlens.cli.screen import Screen
+from oddlens.errors import Interrupted
 
 NOTE = (
     "The images are crops of a real photograph of a surface; training and test crops share no "
@@ -26,6 +30,9 @@ def demo(
     minutes: Annotated[float, typer.Option("--minutes", help="How long to train.")] = 3.0,
     surface: Annotated[str, typer.Option("--surface", help="Which photograph.")] = "brick",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of all that is random.")] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from where a demo with the same --out stopped.")
+    ] = False,
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -39,15 +46,29 @@ def demo(
     dataset = make_surface_dataset(out / "data" / surface, surface=surface, seed=seed)
     screen.note(f"1. made the images of a {surface} surface in {dataset}")
 
-    with screen.progress() as progress:
+    checkpoint = checkpoint_of(model)
+    with kept(checkpoint), screen.progress() as progress:
         detector = get_method("ssm")()
         detector.fit(
-            str(dataset / "train" / "good"), max_minutes=minutes, seed=seed, progress=progress
+            str(dataset / "train" / "good"),
+            max_minutes=minutes,
+            seed=seed,
+            checkpoint=checkpoint,
+            resume=resume,
+            progress=progress,
         )
         detector.save(model)
-        screen.note(f"2. learned what is normal from train/good, saved as {model}")
-        evaluation = evaluate(detector, dataset, progress=progress)
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    screen.note(f"2. learned what is normal from train/good, saved as {model}")
+    try:
+        with screen.progress() as progress:
+            evaluation = evaluate(detector, dataset, progress=progress)
+    except KeyboardInterrupt as stop:
+        raise Interrupted(
+            f"stopped while evaluating; measure it with `oddlens evaluate {model} {dataset}`"
+        ) from stop
     screen.note("3. scored the test images and compared with the masks of the made defects")
+    tell_caveats(screen, evaluation.predictions)
     write_evaluation_report(evaluation, report, NOTE)
 
     facts = {**evaluation.metrics, "model": model, "report": report}

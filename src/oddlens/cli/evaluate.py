@@ -18,6 +18,7 @@ from oddlens.cli.options import (
 )
 from oddlens.cli.runner import verb
 from oddlens.cli.screen import Screen, number
+from oddlens.errors import Interrupted
 
 if TYPE_CHECKING:
     from oddlens.evaluation import Evaluation
@@ -47,14 +48,17 @@ def evaluate(
 
     screen = Screen(as_json=as_json, quiet=quiet)
     detector = load(model)
-    with screen.progress() as progress:
-        evaluation = measure(
-            detector,
-            dataset,
-            out=out,
-            false_alarm_rate=false_alarm_rate,
-            progress=progress,
-        )
+    try:
+        with screen.progress() as progress:
+            evaluation = measure(
+                detector,
+                dataset,
+                out=out,
+                false_alarm_rate=false_alarm_rate,
+                progress=progress,
+            )
+    except Interrupted as stop:
+        raise _keep(stop, out) from stop
     tell_caveats(screen, evaluation.predictions)
     if out is not None:
         screen.note(f"metrics: {out}")
@@ -65,6 +69,24 @@ def evaluate(
         {**evaluation.metrics, "by_defect": evaluation.by_defect},
         table(evaluation),
         headers=["metric", "value", "95 % interval"],
+    )
+
+
+def _keep(stop: Interrupted, out: Path | None) -> Interrupted:
+    """Write out what was scored before Ctrl-C, beside where the metrics were to go."""
+    from oddlens.evaluation import Evaluation
+    from oddlens.predictions import Predictions
+
+    partial = stop.partial
+    predictions = partial.predictions if isinstance(partial, Evaluation) else partial
+    if not isinstance(predictions, Predictions) or len(predictions) == 0:
+        return stop
+    if out is None:
+        return Interrupted(f"{stop.message}; the scores are not kept, since there is no --out")
+    path = out.with_name(f"{out.name}.partial.csv")
+    predictions.to_csv(path)
+    return Interrupted(
+        f"{stop.message}; {number(len(predictions))} scores are written to {path}", partial
     )
 
 

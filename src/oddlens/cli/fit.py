@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,7 @@ from oddlens.cli.options import (
     Device,
     JsonFlag,
     OnBadOption,
+    Preset,
     QuietFlag,
     parse_settings,
     path_or_paths,
@@ -24,8 +25,6 @@ from oddlens.errors import Interrupted, OddlensError, UsageError
 
 if TYPE_CHECKING:
     from oddlens.detector import Detector
-
-Preset = Literal["compact", "paper"]
 
 
 @verb
@@ -63,7 +62,9 @@ def fit(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="OPTION=VALUE", help="Set an option of the method; can be repeated."
+            "--set",
+            metavar="OPTION=VALUE",
+            help="Set an option of the method (`oddlens info --method` lists them); repeatable.",
         ),
     ] = None,
     resume: Annotated[
@@ -83,9 +84,9 @@ def fit(
         raise UsageError("--max-minutes and --epochs exclude each other: give one of them")
     checkpoint = checkpoint_of(out)
     _refuse_to_overwrite(out, checkpoint, resume=resume, force=force)
-
     detector = build_detector(method, preset=preset, size=size, settings=settings or [])
-    with _kept(checkpoint), screen.progress() as progress:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with kept(checkpoint), screen.progress() as progress:
         detector.fit(
             path_or_paths(normal),
             anomalies=anomalies,
@@ -137,7 +138,7 @@ def checkpoint_of(out: Path) -> Path:
 
 
 @contextmanager
-def _kept(checkpoint: Path) -> Iterator[None]:
+def kept(checkpoint: Path) -> Iterator[None]:
     """Say what is not lost when the work ends early and the library did not say it."""
     way_on = f"what was trained is kept in {checkpoint}: go on with --resume"
     try:
@@ -156,11 +157,7 @@ def _refuse_to_overwrite(out: Path, checkpoint: Path, *, resume: bool, force: bo
         raise UsageError(f"{out} is no saved detector, so --force does not replace it")
     if resume and not checkpoint.exists():
         raise UsageError(f"--resume: there is no {checkpoint} to go on from; leave --resume out")
-    if checkpoint.exists() and not resume:
-        if not force:
-            raise UsageError(
-                f"{checkpoint} holds an unfinished run: go on with --resume, "
-                "or begin anew with --force"
-            )
-        shutil.rmtree(checkpoint)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    if checkpoint.exists() and not (resume or force):
+        raise UsageError(
+            f"{checkpoint} holds an unfinished run: go on with --resume, or begin anew with --force"
+        )

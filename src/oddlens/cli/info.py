@@ -1,17 +1,44 @@
-"""``oddlens info``: what is in this artifact?"""
+"""``oddlens info``: what is in this artifact, and what can be set?"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
 
-from oddlens.cli.options import JsonFlag, ModelArgument
+import typer
+
+from oddlens.cli.options import JsonFlag, Preset
 from oddlens.cli.runner import verb
-from oddlens.cli.screen import Screen, number
+from oddlens.cli.screen import Screen, number, plain
+from oddlens.errors import UsageError
 
 
 @verb
-def info(model: ModelArgument, as_json: JsonFlag = False) -> None:
-    """Show what is in a saved detector: method, options, calibration, origin."""
+def info(
+    model: Annotated[
+        Path | None, typer.Argument(metavar="[MODEL]", help="A saved detector.")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option("--method", help="List the options of this method instead.")
+    ] = None,
+    preset: Annotated[
+        Preset, typer.Option("--preset", help="The preset whose defaults are listed.")
+    ] = "compact",
+    as_json: JsonFlag = False,
+) -> None:
+    """Show what is in a saved detector, or which options a method has."""
+    if (model is None) == (method is None):
+        raise UsageError("info: give either a saved detector or --method NAME, such as ssm")
+    screen = Screen(as_json=as_json)
+    if model is not None:
+        _show_artifact(screen, model)
+    elif method is not None:
+        _show_options(screen, method, preset)
+
+
+def _show_artifact(screen: Screen, model: Path) -> None:
     from oddlens.artifact import FORMAT_VERSION, read_artifact
 
     artifact = read_artifact(model)
@@ -24,7 +51,21 @@ def info(model: ModelArgument, as_json: JsonFlag = False) -> None:
         "calibration": artifact.calibration,
         "provenance": artifact.provenance,
     }
-    Screen(as_json=as_json).result(facts, flat(facts))
+    screen.result(facts, flat(facts))
+
+
+def _show_options(screen: Screen, method: str, preset: Preset) -> None:
+    from oddlens.detectors import get_method
+
+    options = get_method(method).options(preset)
+    screen.result(
+        {"method": method, "options": {name: each._asdict() for name, each in options.items()}},
+        [
+            [name, each.type, json.dumps(plain(each.default)), each.help]
+            for name, each in options.items()
+        ],
+        headers=["option", "values", "default", "meaning"],
+    )
 
 
 def flat(facts: Mapping[str, object], prefix: str = "") -> Iterator[list[str]]:

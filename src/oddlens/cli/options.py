@@ -23,6 +23,7 @@ OnBadOption = Annotated[
     OnBad,
     typer.Option("--on-bad", help="What to do with files that cannot be read as images."),
 ]
+Preset = Literal["compact", "paper"]
 ModelArgument = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A fitted detector, made by `oddlens fit`.")
 ]
@@ -61,7 +62,8 @@ def parse_settings(settings: Sequence[str], known: Collection[str], method: str)
             raise UsageError(f"--set {setting}: write it as option=value")
         if option not in known:
             raise UsageError(
-                f"--set {option}: {method} has no such option; {suggestion(option, known)}"
+                f"--set {option}: {method} has no such option; {suggestion(option, known)} "
+                f"(`oddlens info --method {method}` explains them)"
             )
         if option in read:
             raise UsageError(f"--set {option}: given twice, decide for one value")

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -36,6 +36,11 @@ class Wanted:
     out: Path | None
     maps: Path | None
     report: Path | None
+
+    @property
+    def where(self) -> str:
+        """Where the scores are, once they are written."""
+        return f"written to {self.out}" if self.out is not None else "printed"
 
 
 @verb
@@ -89,29 +94,36 @@ WRITERS = {".csv": "to_csv", ".json": "to_json"}
 
 
 def _deliver(predictions: Predictions, screen: Screen, wanted: Wanted) -> None:
-    """Write what is wanted, and say what there is to know about it."""
+    """Write what is wanted, the scores first, and say what there is to know about it."""
     tell_caveats(screen, predictions)
-    if wanted.maps is not None:
-        predictions.save_maps(wanted.maps)
-    if wanted.report is not None:
-        predictions.report(wanted.report)
     if wanted.out is None:
         sys.stdout.write(_as_text(predictions, ".json" if screen.as_json else ".csv"))
-        return
-    wanted.out.parent.mkdir(parents=True, exist_ok=True)
-    getattr(predictions, WRITERS[wanted.out.suffix.lower()])(wanted.out)
-    threshold = predictions.threshold
-    facts = {
+    else:
+        getattr(predictions, WRITERS[wanted.out.suffix.lower()])(wanted.out)
+    try:
+        if wanted.maps is not None:
+            predictions.save_maps(wanted.maps)
+        if wanted.report is not None:
+            predictions.report(wanted.report)
+    except KeyboardInterrupt:
+        message = f"stopped while writing maps and report; the scores are {wanted.where}"
+        raise Interrupted(message, predictions) from None
+    if wanted.out is not None:
+        facts = _facts(predictions, wanted)
+        screen.result(facts, summary(facts))
+
+
+def _facts(predictions: Predictions, wanted: Wanted) -> dict[str, Any]:
+    return {
         "images": len(predictions),
         "anomalies": int(predictions.is_anomaly.sum()),
         "skipped": len(predictions.skipped),
-        "threshold": threshold.value,
-        "false_alarm_rate": max(threshold.wanted, threshold.guaranteed),
+        "threshold": predictions.threshold.value,
+        "false_alarm_rate": predictions.threshold.guaranteed,
         "scores": wanted.out,
         "maps": wanted.maps,
         "report": wanted.report,
     }
-    screen.result(facts, summary(facts))
 
 
 def _keep(stop: Interrupted, screen: Screen, wanted: Wanted) -> Interrupted:
@@ -122,8 +134,7 @@ def _keep(stop: Interrupted, screen: Screen, wanted: Wanted) -> Interrupted:
     if not isinstance(partial, Predictions) or len(partial) == 0:
         return stop
     _deliver(partial, screen, wanted)
-    where = f"written to {wanted.out}" if wanted.out is not None else "printed"
-    return Interrupted(f"{stop.message}; {number(len(partial))} scores are {where}", partial)
+    return Interrupted(f"{stop.message}; {number(len(partial))} scores are {wanted.where}", partial)
 
 
 def _as_text(predictions: Predictions, suffix: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,15 @@ Progress = Callable[[str, int, int], None]
 class _Predicts(Protocol):
     """What is asked of a detector here; `oddlens.detector.Detector` fulfils it."""
 
-    def predict(self, images: Any, **options: Any) -> Predictions:
+    def predict(
+        self,
+        images: list[Path],
+        *,
+        false_alarm_rate: float,
+        maps: bool,
+        on_bad: Literal["skip"],
+        progress: Progress | None,
+    ) -> Predictions:
         """Score images."""
         ...
 
@@ -112,7 +120,8 @@ def evaluate(
         DataError: the layout is incomplete, a mask is damaged or of another size than its image
             (both found before scoring begins), or no normal or no anomalous test image can be read.
         UsageError: an option is out of range.
-        Interrupted: Ctrl-C; after scoring, ``partial`` is the evaluation without pixel metrics.
+        Interrupted: Ctrl-C; ``partial`` is what there is by then: the predictions made so far, or
+            after scoring and the image metrics the evaluation without pixel metrics.
     """
     from oddlens.images import read_layout
 
@@ -132,7 +141,10 @@ def evaluate(
     )
     seconds = time.perf_counter() - started
     images = _predicted_images(layout, predictions)
-    evaluation = _evaluate_images(predictions, images, root, bootstrap, seed)
+    try:
+        evaluation = _evaluate_images(predictions, images, root, bootstrap, seed)
+    except KeyboardInterrupt as error:
+        raise Interrupted("stopped while computing image metrics", partial=predictions) from error
     evaluation.metrics.update(
         n_skipped=len(predictions.skipped),
         ms_per_image=1000 * seconds / len(images),
