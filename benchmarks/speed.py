@@ -1,7 +1,7 @@
 """How fast training and scoring are, as ratios measured in one run.
 
     python benchmarks/speed.py                      # made images
-    python benchmarks/speed.py --dataset BOTTLE     # and a detector's AUROC under both inferences
+    python benchmarks/speed.py --model M.oddlens --images FOLDER
 
 Each ratio compares two things measured alternately, and takes the medians. Run it on a machine that
 does nothing else.
@@ -87,9 +87,6 @@ def training(detector: oddlens.SSM, images: ImageCache, tell: Callable[..., None
             seed=0,
             device=CPU,
             precision="bf16" if bf16 else "32",
-            checkpoint=None,
-            restore=None,
-            signature=[],
         ).run()
 
     alone, method = alternately(bare, with_loss, rounds=15)

@@ -11,9 +11,12 @@ piece; what restores well is uncovered, so that the mask shrinks onto what does 
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
@@ -29,7 +32,7 @@ from oddlens.pretext.masking import (
     partition_masks,
     released_partition_masks,
 )
-from oddlens.pretext.refinement import Refined, first_pass, refine
+from oddlens.pretext.refinement import Refined, Stop, first_pass, refine
 from oddlens.pretext.released import ReleasedSettings, released_inference
 from oddlens.pretext.restoration import (
     ERRORS,
@@ -41,11 +44,19 @@ from oddlens.pretext.restoration import (
 from oddlens.pretext.similarity import smooth
 from oddlens.scoring import Cues
 from oddlens.scoring.normals import PixelMoments
-from oddlens.training import Stage, cosine, step_decay
+from oddlens.training.stage import Schedule, Stage, cosine, step_decay
 
 LOCALIZING = ("structure", "intensity")
 FALLBACK_THRESHOLD = 0.0157
 """Error below which a cell is uncovered before thresholds are fitted (released code's value)."""
+
+
+SCHEDULES: dict[str, Schedule] = {
+    "cosine": cosine,
+    "mvtec": step_decay((5 / 6,)),
+    "oct": step_decay((0.3, 0.6, 0.9)),
+}
+_log = logging.getLogger(__name__)
 
 
 class Layer(NamedTuple):
@@ -99,13 +110,13 @@ class SSM(Detector):
         self.register_buffer("normal_mean", torch.zeros(scales, layers, size, size))
         self.register_buffer("normal_std", torch.ones(scales, layers, size, size))
         self._masks: dict[int, Tensor] = {}
+        self.diagnostics: dict[str, Any] = {}
 
     # --- training -----------------------------------------------------------------------------
 
     def stages(self) -> list[Stage]:
         """One stage: restore masked normal images (SSM, sections 3 to 6)."""
         config = self.config
-        released = config.preset == "paper"
 
         def adam(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
             return torch.optim.Adam(
@@ -118,7 +129,7 @@ class SSM(Detector):
                 module=self.network,
                 loss=self.loss,
                 optimizer=adam,
-                schedule=step_decay((5 / 6,)) if released else cosine,
+                schedule=SCHEDULES[config.schedule],
                 epochs=config.epochs,
                 batch_size=config.batch_size,
             )
@@ -208,9 +219,12 @@ class SSM(Detector):
             cell: (float(row[0]), float(row[1]))
             for cell, row in zip(config.scoring_cells, self.thresholds.tolist(), strict=True)
         }
-        return refine(
+        refined = refine(
             self.restore, self.judge, Reference.of(images), masks, limits, rounds=config.rounds
         )
+        for cell, each in refined.items():
+            _log.debug("cell size %d: refinement stopped by %s", cell, stops(each))
+        return refined
 
     def judge(self, errors: Tensor) -> Tensor:
         """The error held against the thresholds: ``(M, 3, S, S)`` to ``(M, S, S)``."""
@@ -228,9 +242,8 @@ class SSM(Detector):
         )
         found = released_inference(self.restore, images, settings)
         scores = {"structure": found.maps.flatten(1).amax(dim=1).double(), "intensity": found.mse}
-        chosen = [name for name in scores if name in config.cues] or ["structure"]
-        maps = {"structure": found.maps} if "structure" in chosen else {}
-        return Cues({name: scores[name] for name in chosen}, maps)
+        maps = {"structure": found.maps} if "structure" in config.cues else {}
+        return Cues({name: scores[name] for name in config.cues}, maps)
 
     def _first_masks(self, cell: int, device: torch.device) -> Tensor:
         """The masks of the first pass, drawn once: they are the same for every image."""
@@ -291,20 +304,27 @@ class SSM(Detector):
             tell(done, both)
         for scale in range(len(self.config.scoring_cells)):
             values = torch.cat([batch[scale] for batch in errors])
-            limits = [float(torch.quantile(values, q)) for q in self.config.quantiles]
-            self.thresholds[scale] = torch.tensor(limits)
+            limits = np.quantile(values.cpu().numpy(), self.config.quantiles)
+            self.thresholds[scale] = torch.from_numpy(limits)
         if self.config.normalise == "none":
             return
         moments = PixelMoments()
+        left: dict[int, Counter[str]] = {cell: Counter() for cell in self.config.scoring_cells}
         sample = train.subset(range(0, len(train), max(1, len(train) // max(count, 1))))
         for part in (tune, sample.subset(range(min(count, len(sample))))) if count else (tune,):
             for images in self.batches(part):
-                moments.add(self._maps(self.refine(images)))
+                refined = self.refine(images)
+                moments.add(self._maps(refined))
+                for cell, each in refined.items():
+                    left[cell].update(stops(each))
                 done += len(images)
                 tell(min(done, both), both)
         self.normal_mean, self.normal_std = moments.statistics(
             by_pixel=self.config.normalise == "pixel"
         )
+        self.diagnostics["refinement of normals stopped by"] = {
+            str(cell): dict(counts) for cell, counts in left.items()
+        }
 
     def _cell_errors(self, images: Tensor) -> list[Tensor]:
         """By cell size, the first-pass errors of all cells of all images."""
@@ -315,6 +335,15 @@ class SSM(Detector):
             _, errors = first_pass(self.restore, reference, masks)
             found.append(cell_means(self.judge(errors), cell).flatten())
         return found
+
+
+def stops(refined: Refined) -> dict[str, int]:
+    """How many images the refinement left for which reason (``Stop``), in lower case."""
+    return {
+        reason.name.lower(): count
+        for reason in Stop
+        if (count := int((refined.stop == reason).sum()))
+    }
 
 
 def _mirrored(images: Tensor, flips: str, generator: Generator) -> Tensor:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from oddlens.options import DetectorOptions, Preset
+
+RELEASED_CUES = ("structure", "intensity")
+"""The two terms of the released code's image score."""
 
 CueName = Literal["structure", "intensity", "darker", "brighter"]
 
@@ -23,7 +26,7 @@ class SSMOptions(DetectorOptions):
     scoring_cells: tuple[int, ...] = Field(
         (4, 8), min_length=1, description="cell sizes used for scoring, in pixels"
     )
-    widths: tuple[int, ...] = Field(
+    widths: tuple[PositiveInt, ...] = Field(
         (96, 128, 192), min_length=2, description="channels of the network's levels"
     )
     stem: Literal[1, 2, 4] = Field(4, description="side of the pixel blocks folded into channels")
@@ -50,7 +53,7 @@ class SSMOptions(DetectorOptions):
     intensity_weight: float = Field(
         10.0, ge=0, description="loop: weight of the intensity error in the refinement"
     )
-    sigmas: tuple[float, ...] = Field(
+    sigmas: tuple[NonNegativeFloat, ...] = Field(
         (1.0, 2.0, 4.0, 8.0),
         min_length=1,
         description="loop: smoothings of the structure and intensity maps, in pixels at 128 "
@@ -83,6 +86,11 @@ class SSMOptions(DetectorOptions):
     learning_rate: float = Field(2e-3, gt=0, description="base learning rate of Adam")
     weight_decay: float = Field(1e-5, ge=0, description="weight decay of Adam")
     batch_size: int = Field(16, ge=1, description="images a training step")
+    schedule: Literal["cosine", "mvtec", "oct"] = Field(
+        "cosine",
+        description="course of the learning rate; mvtec: a tenth from 5/6 of the length on; oct: "
+        "the released code's, a tenth from each of 30, 60 and 90 % on",
+    )
     epochs: int = Field(150, ge=1, description="passes over the images")
 
     @classmethod
@@ -98,11 +106,20 @@ class SSMOptions(DetectorOptions):
             "scoring_cells": (2, 4, 8, 16),
             "learning_rate": 1e-4,
             "batch_size": 8,
+            "schedule": "mvtec",
             "epochs": 300,
             "rounds": 5,
             "quantiles": (0.8, 0.95),
             "persistence": 0.7,
         }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follow_the_variant(cls, given: Any) -> Any:
+        """``official`` has cues and cell sizes of its own, unless others are asked for."""
+        if isinstance(given, dict) and given.get("variant") == "official":
+            return {"cues": RELEASED_CUES, "scoring_cells": (2, 4, 8), **given}
+        return given
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -113,14 +130,25 @@ class SSMOptions(DetectorOptions):
                 f"image_size {self.image_size} must be a multiple of {multiple} for this network, "
                 f"such as {nearest}"
             )
-        for cell in {*self.cells, *self.scoring_cells}:
-            if not 1 <= cell <= self.image_size // 2:
-                raise ValueError(
-                    f"cell size {cell} must lie between 1 and half the image size, "
-                    f"{self.image_size // 2}"
-                )
+        for name, cells in (("cells", self.cells), ("scoring_cells", self.scoring_cells)):
+            self._check_cells(name, cells)
         if not 0 < self.hidden[0] <= self.hidden[1] < 1:
             raise ValueError("hidden must be two shares, 0 < lowest <= highest < 1")
         if not all(0 < q < 1 for q in self.quantiles):
             raise ValueError("quantiles must lie between 0 and 1")
+        if self.variant == "official" and not set(self.cues) <= set(RELEASED_CUES):
+            raise ValueError(
+                f"cues: the official variant has {' and '.join(RELEASED_CUES)} alone; "
+                "darker and brighter belong to variant loop"
+            )
         return self
+
+    def _check_cells(self, name: str, cells: tuple[int, ...]) -> None:
+        for cell in cells:
+            if not 1 <= cell <= self.image_size // 2:
+                raise ValueError(
+                    f"{name}: cell size {cell} must lie between 1 and half the image size, "
+                    f"{self.image_size // 2}"
+                )
+        if len(set(cells)) < len(cells):
+            raise ValueError(f"{name}: a cell size is given twice")
