@@ -374,8 +374,9 @@ def load(path: str | Path, *, device: str = "auto") -> Detector:
         detector = get_method(artifact.method)(**artifact.config)
         detector.load_state_dict(artifact.weights)
     except (UsageError, RuntimeError) as error:
+        reason = " ".join(str(error).split())  # torch's has several lines
         raise ArtifactError(
-            f"{path}: cannot be loaded by this version of oddlens ({error})"
+            f"{path}: cannot be loaded by this version of oddlens ({reason})"
         ) from error
     scales = artifact.calibration
     try:

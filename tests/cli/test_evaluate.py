@@ -65,6 +65,32 @@ def test_the_report_knows_the_labels(run: Run, asked: dict[str, Any], tmp_path: 
     assert "0.98" in report.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("scored_all", [False, True])
+def test_ctrl_c_keeps_what_is_scored(
+    run: Run,
+    library: FakeLibrary,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    scored_all: bool,
+) -> None:
+    predictions = some_predictions(2)
+    whole = Evaluation(METRICS, {}, predictions, np.array([False, True]))
+
+    def evaluate(*_: Any, **__: Any) -> None:
+        raise Interrupted("stopped after 2 of 9 images", whole if scored_all else predictions)
+
+    monkeypatch.setattr("oddlens.evaluation.evaluate", evaluate)
+    kept = tmp_path / "metrics.json.partial.csv"
+    outcome = run("evaluate", "m", "bottle", "--out", tmp_path / "metrics.json")
+    assert outcome.code == 130
+    assert outcome.err == (
+        f"interrupted: stopped after 2 of 9 images; 2 scores are written to {kept}\n"
+    )
+    assert len(kept.read_text(encoding="utf-8").splitlines()) == 3
+    outcome = run("evaluate", "m", "bottle")
+    assert outcome.err.endswith("; the scores are not kept, since there is no --out\n")
+
+
 def test_ctrl_c(run: Run, library: FakeLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     def evaluate(*_: Any, **__: Any) -> None:
         raise Interrupted("stopped while computing pixel metrics")

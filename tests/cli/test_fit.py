@@ -100,6 +100,17 @@ def test_force_never_replaces_what_is_no_artifact(
     assert (photos / "family.jpg").exists()
 
 
+def test_force_gives_up_an_unfinished_run_only_when_the_call_is_right(
+    run: Run, library: FakeLibrary, tmp_path: Path
+) -> None:
+    kept = tmp_path / "m.training"
+    kept.mkdir()
+    assert run("fit", "good", "--out", tmp_path / "m", "--force", "--set", "zzz=1").code == 2
+    assert kept.is_dir()
+    assert run("fit", "good", "--out", tmp_path / "m", "--force").code == 0
+    assert library.fit["resume"] is False
+
+
 def test_an_unfinished_run_is_resumed_or_given_up_but_never_lost_by_accident(
     run: Run, library: FakeLibrary, tmp_path: Path
 ) -> None:

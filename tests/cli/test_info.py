@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import torch
 
 from oddlens.artifact import Artifact, write_artifact
@@ -46,6 +47,34 @@ def test_what_is_in_an_artifact(run: Run, tmp_path: Path) -> None:
 
     told = json.loads(run("info", path, "--json").out)
     assert (told["method"], told["weights"], told["config"]) == ("ssm", 1550, config)
+
+
+def test_the_options_of_a_method(run: Run) -> None:
+    rows = run("info", "--method", "ssm").out.splitlines()
+    assert rows[0].split() == ["option", "values", "default", "meaning"]
+    (image_size,) = [row.split(maxsplit=3) for row in rows if row.startswith("image_size")]
+    assert image_size == ["image_size", "int", "128", "side of the images, in pixels"]
+    told = json.loads(run("info", "--method", "ssm", "--preset", "paper", "--json").out)
+    assert told["method"] == "ssm"
+    assert told["options"]["cells"]["type"] == "[int, ...]"
+    assert told["options"]["image_size"] == {
+        "type": "int",
+        "default": 256,
+        "help": "side of the images, in pixels",
+    }
+
+
+@pytest.mark.parametrize("arguments", [[], ["model", "--method", "ssm"]])
+def test_a_model_or_a_method(run: Run, arguments: list[str]) -> None:
+    outcome = run("info", *arguments)
+    assert outcome.code == 2
+    assert "give either a saved detector or --method NAME" in outcome.err
+
+
+def test_an_unknown_method(run: Run) -> None:
+    outcome = run("info", "--method", "sms")
+    assert outcome.code == 2
+    assert "did you mean ssm?" in outcome.err
 
 
 def test_a_tampered_artifact(run: Run, tmp_path: Path) -> None:

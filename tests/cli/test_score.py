@@ -113,3 +113,22 @@ def test_ctrl_c_before_the_first_score_writes_nothing(
     outcome = run("score", "m", "a", "--out", tmp_path / "s.csv")
     assert outcome.code == 130
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_while_writing_the_report_keeps_the_scores(
+    run: Run, library: FakeLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("oddlens.predictions.Predictions.report", interrupt)
+    out, report = tmp_path / "scores.csv", tmp_path / "report.html"
+    outcome = run("score", "m", "a", "--out", out, "--report", report)
+    assert outcome.code == 130
+    assert outcome.err.endswith(
+        f"stopped while writing maps and report; the scores are written to {out}\n"
+    )
+    assert len(out.read_text(encoding="utf-8").splitlines()) == 4
+    outcome = run("score", "m", "a", "--report", report)
+    assert outcome.err.endswith("the scores are printed\n")
+    assert len(outcome.out.splitlines()) == 4

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -288,6 +289,20 @@ def test_options_out_of_range_are_refused_before_any_work(root: Path) -> None:
     with pytest.raises(DataError, match="nowhere"):
         evaluate(detector, root / "nowhere")
     assert not detector.options
+
+
+def test_ctrl_c_in_the_image_metrics_keeps_the_predictions(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    module = sys.modules["oddlens.evaluation.evaluate"]  # the package's attribute is the function
+    monkeypatch.setattr(module, "image_intervals", interrupt)
+    with pytest.raises(Interrupted, match="stopped while computing image metrics") as stop:
+        evaluate(Brightness(), root)
+    assert isinstance(stop.value.partial, Predictions)
+    assert len(stop.value.partial) == 13
 
 
 def test_an_image_on_its_side_has_the_size_that_is_shown(tmp_path: Path) -> None:

@@ -166,8 +166,9 @@ def _go_on(detector: nn.Module, path: Path, wanted: RunState) -> RunState:
     try:
         detector.load_state_dict(weights)
     except RuntimeError as error:
+        reason = " ".join(str(error).split())  # torch's has several lines
         raise TrainingError(
-            f"{path}: this checkpoint does not fit the options ({error}); "
+            f"{path}: this checkpoint does not fit the options ({reason}); "
             "call with the same, or without --resume to start again"
         ) from error
     changed = [key for key in wanted.options if wanted.options[key] != state.options.get(key)]
