@@ -1,6 +1,6 @@
 """Resident memory while scoring: it must not grow with the number of images.
 
-    python benchmarks/memory.py --images 20000
+Usage: ``python benchmarks/memory.py --images 20000``
 """
 
 from __future__ import annotations

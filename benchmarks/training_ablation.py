@@ -1,6 +1,6 @@
 """What each choice in training does: SSM trained anew for every variant, at equal minutes.
 
-    python benchmarks/training_ablation.py DATASET --name bottle --minutes 2
+Usage: ``python benchmarks/training_ablation.py DATASET --name bottle --minutes 2``
 """
 
 from __future__ import annotations
