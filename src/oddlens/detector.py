@@ -65,6 +65,7 @@ class Detector(nn.Module, ABC):
     standardiser: Standardiser | None
     map_standardiser: Standardiser | None
     fit_report: dict[str, Any]
+    diagnostics: dict[str, Any]
     provenance: dict[str, Any]
 
     def __init__(self, **options: Any) -> None:
@@ -74,6 +75,7 @@ class Detector(nn.Module, ABC):
         self.standardiser = None
         self.map_standardiser = None
         self.fit_report = {}
+        self.diagnostics = {}
         self.provenance = {}
 
     # --- what a method writes -----------------------------------------------------------------
@@ -101,6 +103,9 @@ class Detector(nn.Module, ABC):
 
     def adapt(self, train: ImageCache, tune: ImageCache, tell: Callable[[int, int], None]) -> None:
         """Fit whatever statistics of normal images the cues need; nothing, unless overridden.
+
+        What a method wants to tell of its training goes into ``diagnostics``, which is kept with
+        the fit report.
 
         Args:
             train: the images that training saw.

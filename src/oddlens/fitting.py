@@ -197,7 +197,7 @@ def _read(
 def _start_afresh(detector: Detector, seed: int) -> None:
     """Start from weights and statistics that the seed alone decides, also on a second fit."""
     detector.calibration = detector.standardiser = detector.map_standardiser = None
-    detector.fit_report, detector.provenance = {}, {}
+    detector.fit_report, detector.provenance, detector.diagnostics = {}, {}, {}
     torch.manual_seed(seed)
     fresh = type(detector)(**detector.config.model_dump())
     detector.load_state_dict(fresh.state_dict())
@@ -309,6 +309,8 @@ def _account(
         "lowest_false_alarm_rate": 1 / (len(parts.calibration) + 1),
         "final_loss": record.stages[-1]["final_loss"] if record.stages else None,
     }
+    if detector.diagnostics:
+        detector.fit_report["diagnostics"] = detector.diagnostics
     if budget is not None:
         over = max(0.0, seconds - budget)
         detector.fit_report |= {"budget_seconds": budget, "over_budget_seconds": round(over, 1)}

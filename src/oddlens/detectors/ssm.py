@@ -110,7 +110,6 @@ class SSM(Detector):
         self.register_buffer("normal_mean", torch.zeros(scales, layers, size, size))
         self.register_buffer("normal_std", torch.ones(scales, layers, size, size))
         self._masks: dict[int, Tensor] = {}
-        self.diagnostics: dict[str, Any] = {}
 
     # --- training -----------------------------------------------------------------------------
 
@@ -131,6 +130,7 @@ class SSM(Detector):
                 optimizer=adam,
                 schedule=SCHEDULES[config.schedule],
                 epochs=config.epochs,
+                most_steps=config.most_steps,
                 batch_size=config.batch_size,
             )
         ]
@@ -283,6 +283,14 @@ class SSM(Detector):
 
     # --- statistics of normal images ----------------------------------------------------------
 
+    def images_to_adapt(self, train: int, tune: int) -> int:
+        """Held-out images for the thresholds, then both kinds for the statistics; see ``adapt``."""
+        if self.config.variant == "official":
+            return 0
+        if self.config.normalise == "none":
+            return tune
+        return tune + tune + min(self.config.spread_images, train)
+
     def adapt(self, train: ImageCache, tune: ImageCache, tell: Callable[[int, int], None]) -> None:
         """Fit the thresholds of the refinement, then the maps' statistics (SSM-U6, SSM-U10).
 
@@ -295,7 +303,7 @@ class SSM(Detector):
         if self.config.variant == "official":
             return
         count = min(self.config.spread_images, len(train))
-        both = len(tune) + (len(tune) + count if self.config.normalise != "none" else 0)
+        both = self.images_to_adapt(len(train), len(tune))
         done = 0
         errors: list[list[Tensor]] = []
         for images in self.batches(tune):

@@ -91,7 +91,12 @@ class SSMOptions(DetectorOptions):
         description="course of the learning rate; mvtec: a tenth from 5/6 of the length on; oct: "
         "the released code's, a tenth from each of 30, 60 and 90 % on",
     )
-    epochs: int = Field(150, ge=1, description="passes over the images")
+    epochs: int = Field(
+        150, ge=1, description="passes over the images, unless epochs or minutes are asked for"
+    )
+    most_steps: PositiveInt | None = Field(
+        2500, description="a bound on that length, some ten minutes on 2 cores; null for none"
+    )
 
     @classmethod
     def preset_defaults(cls, preset: Preset) -> dict[str, Any]:
@@ -108,6 +113,7 @@ class SSMOptions(DetectorOptions):
             "batch_size": 8,
             "schedule": "mvtec",
             "epochs": 300,
+            "most_steps": None,
             "rounds": 5,
             "quantiles": (0.8, 0.95),
             "persistence": 0.7,

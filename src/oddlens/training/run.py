@@ -148,7 +148,10 @@ def _plan(
     stage = stages[0]
     if left is None:
         per_epoch = -(-len(images) // stage.batch_size)
-        return Plan(steps=(epochs or stage.epochs) * per_epoch, step=state.step)
+        steps = (epochs or stage.epochs) * per_epoch
+        if epochs is None and stage.most_steps is not None:
+            steps = min(steps, stage.most_steps)
+        return Plan(steps=steps, step=state.step)
     share = stage.share / sum(other.share for other in stages)
     budget = max(share * (left + state.seconds), 0.0)
     return Plan(seconds=budget, step=state.step, spent=state.seconds)

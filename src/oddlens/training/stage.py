@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Generator, Tensor, nn
 from torch.optim import Optimizer
@@ -30,6 +30,7 @@ class Stage:
         schedule: the learning rate's course, as a function of progress rather than of steps, so
             that it fits any budget.
         epochs: length where neither epochs nor minutes are asked for.
+        most_steps: a bound on that length, for large sets of images, or None.
         batch_size: images a step.
         share: of a budget in minutes, relative to the other stages.
         clip: largest gradient norm, or None.
@@ -41,6 +42,7 @@ class Stage:
     optimizer: Callable[[Iterable[nn.Parameter]], Optimizer]
     schedule: Schedule
     epochs: int
+    most_steps: int | None = field(default=None, kw_only=True)
     batch_size: int
     share: float = 1.0
     clip: float | None = None
