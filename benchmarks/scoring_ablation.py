@@ -16,6 +16,7 @@ import torch
 from records import append, provenance, recorded
 
 import oddlens
+from oddlens.artifact import Artifact, read_artifact
 from oddlens.fitting import calibrate, standardise
 from oddlens.images import ImageCache, holdout_split, open_source
 
@@ -35,6 +36,8 @@ VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
     ("cell sizes", "8", {"scoring_cells": [8]}),
     ("cell sizes", "16", {"scoring_cells": [16]}),
     ("cell sizes", "2, 4, 8, 16", {"scoring_cells": [2, 4, 8, 16]}),
+    ("texture", "not equalised", {"equalise": 0.0}),
+    ("texture", "equalised below 2 px", {"equalise": 2.0}),
     ("smoothing", "sigma 2", {"sigmas": [2.0]}),
     ("smoothing", "sigma 4", {"sigmas": [4.0]}),
     ("smoothing", "sigma 8", {"sigmas": [8.0]}),
@@ -73,10 +76,17 @@ VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
-def refitted(base: Any, changes: dict[str, Any], dataset: Path) -> Any:
+def refitted(base: Artifact, changes: dict[str, Any], dataset: Path) -> Any:
     """The same network under other scoring options, with everything after training done anew."""
-    detector = oddlens.SSM(**{**base.config.model_dump(), **changes})
-    detector.network.load_state_dict(base.network.state_dict())
+    detector = oddlens.SSM(**{**base.config, **changes})
+    prefix = "network."
+    detector.network.load_state_dict(
+        {
+            name.removeprefix(prefix): value
+            for name, value in base.weights.items()
+            if name.startswith(prefix)
+        }
+    )
     cache = ImageCache.load(
         open_source(dataset / "train" / "good"), detector.config.image_size, on_bad="raise"
     )
@@ -99,7 +109,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, nargs="+", required=True)
     call = parser.parse_args()
     for model in call.models:
-        base = oddlens.load(model)
+        base = read_artifact(model)
         seed = base.provenance["seed"]
         for group, label, changes in VARIANTS:
             key = {"data": call.name, "group": group, "label": label, "seed": seed}

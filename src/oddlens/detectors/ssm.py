@@ -46,7 +46,6 @@ from oddlens.scoring import Cues
 from oddlens.scoring.normals import PixelMoments
 from oddlens.training.stage import Schedule, Stage, cosine, step_decay
 
-LOCALIZING = ("structure", "intensity")
 FALLBACK_THRESHOLD = 0.0157
 """Error below which a cell is uncovered before thresholds are fitted (released code's value)."""
 
@@ -60,22 +59,30 @@ _log = logging.getLogger(__name__)
 
 
 class Layer(NamedTuple):
-    """One way to look at the error maps: a channel, a smoothing, a sign."""
+    """One way to look at the error maps: a channel, a smoothing, a sign; for a score or a map."""
 
     cue: str
     error: str
     sigma: float
     sign: float = 1.0
     one_sided: bool = False
+    scores: bool = True
+    localizes: bool = False
 
 
 def _layers(config: SSMOptions) -> list[Layer]:
-    layers = [
-        Layer(name, name, sigma)
-        for name in LOCALIZING
-        if name in config.cues
-        for sigma in config.sigmas
-    ]
+    equalised = config.equalise > 0
+    layers: list[Layer] = []
+    for sigma in config.sigmas:
+        if "structure" in config.cues:
+            # The map shows the plain error: within one image the gain changes nothing but contrast.
+            layers.append(
+                Layer("structure", "structure", sigma, scores=not equalised, localizes=True)
+            )
+            if equalised:
+                layers.append(Layer("structure", "equalised", sigma))
+        if "intensity" in config.cues:
+            layers.append(Layer("intensity", "intensity", sigma, localizes=True))
     for name, sign in (("darker", 1.0), ("brighter", -1.0)):
         if name in config.cues:
             layers.append(Layer(name, "residual", config.residual_sigma, sign, True))
@@ -204,11 +211,11 @@ class SSM(Detector):
         scores: dict[str, Tensor] = {}
         maps: dict[str, Tensor] = {}
         for name in self.config.cues:
-            chosen = [index for index, layer in enumerate(layers) if layer.cue == name]
-            each = standardised[:, chosen].amax(dim=1)
-            scores[name] = each.flatten(1).amax(dim=1).double()
-            if name in LOCALIZING:
-                maps[name] = each
+            mine = [(index, layer) for index, layer in enumerate(layers) if layer.cue == name]
+            evidence = standardised[:, [index for index, layer in mine if layer.scores]]
+            scores[name] = evidence.flatten(1).amax(dim=1).double()
+            if shown := [index for index, layer in mine if layer.localizes]:
+                maps[name] = standardised[:, shown].amax(dim=1)
         return Cues(scores, maps)
 
     def refine(self, images: Tensor) -> dict[int, Refined]:
@@ -220,14 +227,17 @@ class SSM(Detector):
             for cell, row in zip(config.scoring_cells, self.thresholds.tolist(), strict=True)
         }
         refined = refine(
-            self.restore, self.judge, Reference.of(images), masks, limits, rounds=config.rounds
+            self.restore, self.judge, self._reference(images), masks, limits, rounds=config.rounds
         )
         for cell, each in refined.items():
             _log.debug("cell size %d: refinement stopped by %s", cell, stops(each))
         return refined
 
+    def _reference(self, images: Tensor) -> Reference:
+        return Reference.of(images, self.config.equalise * self.config.image_size / 128)
+
     def judge(self, errors: Tensor) -> Tensor:
-        """The error held against the thresholds: ``(M, 3, S, S)`` to ``(M, S, S)``."""
+        """The error held against the thresholds: ``(M, 4, S, S)`` to ``(M, S, S)``."""
         return errors[:, 0] + self.config.intensity_weight * errors[:, 1]
 
     def _released_cues(self, images: Tensor) -> Cues:
@@ -336,7 +346,7 @@ class SSM(Detector):
 
     def _cell_errors(self, images: Tensor) -> list[Tensor]:
         """By cell size, the first-pass errors of all cells of all images."""
-        reference = Reference.of(images)
+        reference = self._reference(images)
         found = []
         for cell in self.config.scoring_cells:
             masks = self._first_masks(cell, images.device)

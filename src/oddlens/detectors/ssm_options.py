@@ -62,6 +62,11 @@ class SSMOptions(DetectorOptions):
     residual_sigma: float = Field(
         1.0, ge=0, description="loop: smoothing of the darker and brighter cues, likewise"
     )
+    equalise: NonNegativeFloat = Field(
+        4.0,
+        description="loop: judge structure, darker and brighter relative to the strength of an "
+        "image's own texture, finer than this many pixels at 128 pixels; 0 for not",
+    )
     normalise: Literal["pixel", "scale", "none"] = Field(
         "pixel", description="loop: statistics of normals by pixel, by cell size, or none"
     )

@@ -26,7 +26,7 @@ Restore = Callable[[Tensor, Tensor], Tensor]
 """``(masked images (M, 3, S, S), masks (M, 1, S, S)) -> restored images (M, 3, S, S)``."""
 
 Judge = Callable[[Tensor], Tensor]
-"""``error maps (M, 3, S, S) -> (M, S, S)``, the one error that the thresholds apply to."""
+"""``error maps (M, 4, S, S) -> (M, S, S)``, the one error that the thresholds apply to."""
 
 
 class Stop(IntEnum):
@@ -45,8 +45,8 @@ class Refined:
     """The outcome at one cell size for N images.
 
     Attributes:
-        first: ``(N, 3, S, S)`` error maps of the first pass.
-        last: ``(N, 3, S, S)`` error maps of the last pass in which a pixel was in-painted.
+        first: ``(N, 4, S, S)`` error maps of the first pass.
+        last: ``(N, 4, S, S)`` error maps of the last pass in which a pixel was in-painted.
         restored: ``(N, 3, S, S)``, each pixel as it was in-painted last.
         covered: ``(N, S, S)`` bool, what the last pass in-painted: all in the first, then H.
         hidden: ``(N, S, S)`` bool, H at the end.
@@ -77,7 +77,7 @@ def first_pass(
         stack: most variants in one network pass.
 
     Returns:
-        The assembled images ``(N, 3, S, S)`` and their error maps ``(N, 3, S, S)``.
+        The assembled images ``(N, 3, S, S)`` and their error maps ``(N, 4, S, S)``.
     """
     count, variants = len(reference.images), len(masks)
     image_of = torch.arange(count).repeat_interleave(variants)
