@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from oddlens.pretext.restoration import (
@@ -16,6 +18,7 @@ from oddlens.pretext.restoration import (
     compose,
     error_maps,
     restoration_loss,
+    texture_gain,
 )
 from oddlens.pretext.similarity import gradient_pyramid, msgms_map
 from tests.oracles.ssm_released import oracle
@@ -107,3 +110,34 @@ def test_errors_of_an_image_do_not_depend_on_its_neighbours() -> None:
     together = error_maps(reference, restored)
     chosen = torch.tensor([2, 0])
     assert torch.allclose(error_maps(reference[chosen], restored[chosen]), together[chosen])
+
+
+@given(gain=st.floats(0.3, 1.0), seed=st.integers(0, 50))
+@settings(max_examples=20)
+def test_an_equalised_error_does_not_know_how_strong_the_texture_is(gain: float, seed: int) -> None:
+    images = 0.5 + 0.2 * (noise(1, 3, 32, 32, seed=seed) - 0.5)
+    restored = torch.full_like(images, 0.5)
+    weaker = 0.5 + gain * (images - 0.5)
+    strong = error_maps(Reference.of(images, 2.0), restored)
+    weak = error_maps(Reference.of(weaker, 2.0), restored)
+    for name in ("equalised", "residual"):
+        channel = ERRORS.index(name)
+        assert torch.allclose(strong[:, channel], weak[:, channel], atol=2e-3)
+    plain = ERRORS.index("structure")
+    assert gain > 0.9 or float(weak[:, plain].mean()) < float(strong[:, plain].mean())
+
+
+def test_without_equalisation_the_gain_is_one_and_flat_images_stay_finite() -> None:
+    images = noise(2, 3, 24, 24)
+    assert torch.equal(texture_gain(images, 0.0), torch.ones(2, 1, 1, 1))
+    maps = error_maps(Reference.of(images), noise(2, 3, 24, 24, seed=1))
+    assert torch.equal(maps[:, ERRORS.index("structure")], maps[:, ERRORS.index("equalised")])
+    assert float(texture_gain(torch.full((1, 3, 24, 24), 0.5), 2.0)) == pytest.approx(10.0)
+
+
+def test_a_small_defect_does_not_move_the_gain() -> None:
+    images = 0.5 + 0.1 * (noise(1, 3, 64, 64) - 0.5)
+    broken = images.clone()
+    broken[..., 10:18, 10:18] = 0.0
+    before, after = texture_gain(images, 4.0), texture_gain(broken, 4.0)
+    assert float(after) == pytest.approx(float(before), rel=0.1)

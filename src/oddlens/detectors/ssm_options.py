@@ -63,7 +63,7 @@ class SSMOptions(DetectorOptions):
         1.0, ge=0, description="loop: smoothing of the darker and brighter cues, likewise"
     )
     equalise: NonNegativeFloat = Field(
-        4.0,
+        0.0,
         description="loop: judge structure, darker and brighter relative to the strength of an "
         "image's own texture, finer than this many pixels at 128 pixels; 0 for not",
     )
