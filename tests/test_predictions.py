@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oddlens.errors import DataError, OddlensError, UsageError
+from oddlens.map_store import MapStore
 from oddlens.predictions import Prediction, Predictions, PredictionWriter
 from oddlens.scoring import Calibration
 
@@ -227,6 +228,30 @@ def test_a_full_disk_leaves_the_writer_as_it_was(monkeypatch: pytest.MonkeyPatch
     assert partial.names == ["a"]
     assert partial.maps is not None
     assert len(partial.maps) == 1
+
+
+def test_ctrl_c_between_the_maps_and_the_rest_of_a_batch_loses_that_batch_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def add(writer: PredictionWriter) -> None:
+        part = np.array([1.0, 2.0])
+        writer.add(["a", "b"], part, part / 4, part > 9, {}, _maps(part))
+
+    writer = PredictionWriter(CALIBRATION.threshold(0.2))
+    add(writer)
+    extend = MapStore.extend
+
+    def interrupted(store: MapStore, maps: np.ndarray) -> None:
+        extend(store, maps)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MapStore, "extend", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        add(writer)
+    kept = writer.finish()
+    assert kept.names == ["a", "b"]
+    assert kept.maps is not None
+    assert len(kept.maps) == 2
 
 
 def test_batches_that_do_not_fit_are_refused() -> None:

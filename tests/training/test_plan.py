@@ -62,10 +62,10 @@ def test_a_budget_is_met_to_a_step(steps: float, pace: float, jitter: list[float
 def test_a_slow_first_step_does_not_spoil_the_plan() -> None:
     clock = Clock()
     plan = Plan(seconds=100, clock=clock)
-    for seconds in (20.0, 5.0, 2.0, *[1.0] * 10):
+    for seconds in (20.0, 5.0, 3.0, 1.0, 1.0):
         clock.now += seconds
         plan.advance()
-    assert plan.total == pytest.approx(13 + 63, abs=1)
+    assert plan.total == 5 + 70
 
 
 def test_the_pace_of_the_first_steps_counts_while_there_is_no_other() -> None:

@@ -108,7 +108,9 @@ def fit(
     shutil.rmtree(checkpoint, ignore_errors=True)
 
     facts = {"artifact": out, "method": method, "preset": preset, **detector.fit_report}
-    screen.result(facts, summary(facts))
+    # What a method tells of itself is for machines and `oddlens info`: a table is no place for it.
+    told = {name: fact for name, fact in facts.items() if not isinstance(fact, dict)}
+    screen.result(facts, summary(told))
 
 
 def build_detector(
