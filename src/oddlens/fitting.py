@@ -32,7 +32,7 @@ from oddlens.training.checkpoint import CHECKPOINT
 _MOST_RESERVED = 0.25
 """Share of a budget that may be set aside for what comes after training."""
 _MOST_PROBED = 0.02
-"""Share of a budget after which a first look at the pace of scoring is enough."""
+"""Share of a budget that a look at the pace of scoring may well take."""
 _NAMED = 5
 
 
@@ -212,11 +212,14 @@ def _seconds_after_training(detector: Detector, parts: Parts, patience: float) -
     Args:
         detector: initialised, untrained, on its device.
         parts: the images.
-        patience: seconds after which the first, cold look at one image is all the measuring done.
+        patience: seconds that a look at the pace may well take. The first look is at one image and
+            cold; the second at four, at one where the first took longer than this, and at none
+            where it took four times as long.
     """
     seconds = _seconds_an_image(detector, parts.calibration, 1)
-    if seconds < patience:
-        seconds = _seconds_an_image(detector, parts.calibration, 4)
+    if seconds < 4 * patience:
+        count = 4 if seconds < patience else 1
+        seconds = _seconds_an_image(detector, parts.calibration, count)
     adapted = detector.images_to_adapt(len(parts.train), len(parts.tune))
     return seconds * (adapted + len(parts.tune) + len(parts.calibration))
 
