@@ -313,3 +313,12 @@ def test_labels_and_masks_must_fit(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="max_images"):
         write_report(predictions, tmp_path / "r.html", max_images=0)
     assert not list(tmp_path.iterdir())
+
+
+def test_nested_provenance_is_told_in_words() -> None:
+    from oddlens.report.words import origin_list
+
+    told = origin_list({"provenance": {"detector": {"seed": 7, "stages": [{"steps": 3}]}, "n": 2}})
+    assert "<dd>seed 7</dd>" in told
+    assert "<dd>2</dd>" in told
+    assert "{" not in told

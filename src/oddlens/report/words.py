@@ -212,10 +212,20 @@ def origin_list(metrics: Mapping[str, object]) -> str:
     if not isinstance(origin, Mapping) or not origin:
         return ""
     items = "".join(
-        f"<div><dt>{escape(str(key).replace('_', ' '))}</dt><dd>{escape(str(value))}</dd></div>"
+        f"<div><dt>{escape(str(key).replace('_', ' '))}</dt><dd>{escape(_plain(value))}</dd></div>"
         for key, value in origin.items()
     )
     return f"<details open><summary>Where these come from</summary><dl>{items}</dl></details>"
+
+
+def _plain(value: object) -> str:
+    """A value for people: of a mapping its single facts, without lists and deeper mappings."""
+    if not isinstance(value, Mapping):
+        return str(value)
+    facts = {
+        key: each for key, each in value.items() if isinstance(each, str | int | float) and each
+    }
+    return ", ".join(f"{str(key).replace('_', ' ')} {each}" for key, each in facts.items())
 
 
 def _is_number(value: object) -> bool:
