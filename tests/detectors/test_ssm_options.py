@@ -77,11 +77,12 @@ def test_every_ablation_learns_and_gives_finite_cues(options: dict[str, Any]) ->
         assert bool(maps.isfinite().all()), name
 
 
-def test_official_leaves_out_what_its_code_does_not_have() -> None:
-    cues = ("structure", "intensity", "darker", "brighter")
-    found = tiny(variant="official", cues=cues).raw_cues(as_batch(surfaces(2)))
+def test_official_brings_its_own_cues_and_refuses_those_of_the_loop() -> None:
+    found = tiny(variant="official").raw_cues(as_batch(surfaces(2)))
     assert set(found.scores) == {"structure", "intensity"}
     assert set(found.maps) == {"structure"}
+    with pytest.raises(UsageError, match="darker and brighter belong to variant loop"):
+        tiny(variant="official", cues=("structure", "darker"))
 
 
 @pytest.mark.parametrize(

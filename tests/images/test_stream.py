@@ -168,7 +168,9 @@ def test_ctrl_c_while_waiting_for_an_image_does_not_hang() -> None:
 
     def slow(item: int) -> int:
         calls.append(item)
-        if item == 3:  # by item: two threads that count together can both miss a number
+        # By item, since two threads that count together can both miss a number; and late enough for
+        # the main thread to be waiting, since Python drops a Ctrl-C that falls into a finaliser.
+        if item == 40:
             signal.pthread_kill(main, signal.SIGINT)
         time.sleep(0.02)
         return item
