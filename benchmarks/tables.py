@@ -246,8 +246,8 @@ def ssm_ablations(folder: Path = RESULTS) -> str:
     base = [record for record in records if _group(record) in BASELINES]
     pieces = []
     for (group,), each in grouped([r for r in records if r not in base], _group).items():
-        scripts = {_script(record) for record in each}
-        rows = [*(record for record in base if _script(record) in scripts), *each]
+        run = {_run(record) for record in each}
+        rows = [*(record for record in base if _run(record) in run), *each]
         pieces.append(f"**{group[:1].upper()}{group[1:]}**\n\n{_ablation(rows)}")
     if not pieces:
         pieces = [_ablation(base)]
@@ -314,9 +314,10 @@ def _group(record: Record) -> str:
     return str(record.get("group") or "others")
 
 
-def _script(record: Record) -> str:
+def _run(record: Record) -> tuple[str, str, str]:
+    """What an ablation is compared within: one script, one data set, one training budget."""
     words = str((record.get("provenance") or {}).get("command") or "").split()
-    return words[1] if len(words) > 1 else ""
+    return words[1] if len(words) > 1 else "", data_of(record), minutes(record)
 
 
 def _with_interval(record: Record, name: str) -> str:

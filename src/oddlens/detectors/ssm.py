@@ -25,6 +25,7 @@ from oddlens.detectors.ssm_options import SSMOptions
 from oddlens.images import ImageCache
 from oddlens.networks.masked_unet import MaskedUNet
 from oddlens.options import DetectorOptions
+from oddlens.pretext.augmentation import mirrored
 from oddlens.pretext.masking import (
     cell_means,
     checkerboards,
@@ -149,7 +150,7 @@ class SSM(Detector):
             images: ``(N, 3, S, S)`` in [0, 1].
             generator: draws masks and mirroring.
         """
-        images = _mirrored(images, self.config.flips, generator)
+        images = mirrored(images, self.config.flips, generator)
         official = self.config.variant == "official"
         restored, mask_error = (self._partitioned if official else self._masked)(images, generator)
         weights = LossWeights(
@@ -376,14 +377,3 @@ def _largest_over_sigmas(standardised: Tensor, shown: list[tuple[int, float]]) -
         by_sigma.setdefault(sigma, []).append(index)
     averaged = [standardised[:, indices].mean(dim=1) for indices in by_sigma.values()]
     return torch.stack(averaged).amax(dim=0)
-
-
-def _mirrored(images: Tensor, flips: str, generator: Generator) -> Tensor:
-    """Mirror each image at random."""
-    axes = {"none": (), "horizontal": (-1,), "both": (-1, -2)}[flips]
-    for axis in axes:
-        chosen = torch.rand(len(images), generator=generator) < 0.5
-        images = torch.where(
-            chosen.to(images.device)[:, None, None, None], images.flip(axis), images
-        )
-    return images
