@@ -79,10 +79,8 @@ VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
 SURFACE_VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
     ("default", "subject=surface", {}),
     ("surface", "plain error alone", {"equalise": 0.0}),
-    ("surface", "equalised below 2 px", {"equalise": 2.0}),
     ("surface", "smoothings up to 8 px", {"sigmas": [1.0, 2.0, 4.0, 8.0]}),
     ("surface", "scoring cells 4, 8", {"scoring_cells": [4, 8]}),
-    ("surface", "scoring cells 8, 16", {"scoring_cells": [8, 16]}),
     ("surface", "first pass alone", {"rounds": 0}),
     ("surface", "cues: structure", {"cues": ["structure"]}),
     (
