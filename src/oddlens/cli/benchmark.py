@@ -273,6 +273,7 @@ def _tell(
 def _as_json(summary: Summary) -> dict[str, Any]:
     return {
         **vars(summary.configuration),
+        "options": summary.records[0].options,
         "classes": {name: vars(spread) for name, spread in summary.classes.items()},
         "mean": vars(summary.mean) if summary.mean else None,
         "mean_of_means": summary.mean_of_means,

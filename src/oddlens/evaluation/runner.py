@@ -57,7 +57,7 @@ class Outcome:
     """What became of the trials.
 
     Attributes:
-        records: of all trials that are done, those of earlier runs included.
+        records: of all trials that are done, those of earlier runs included, in order of the trials.
         skipped: how many of them were of earlier runs.
         failed: trials that failed, and why.
     """
@@ -125,6 +125,9 @@ def run_trials(
             f"{file.path}: the same command goes on from there",
             outcome,
         ) from None
+    finally:
+        places = {trial.key: at for at, trial in enumerate(trials)}
+        outcome.records.sort(key=lambda record: places[record.key])
     return outcome
 
 

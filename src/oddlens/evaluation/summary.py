@@ -11,6 +11,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from oddlens.evaluation.records import Record
+from oddlens.images.catalogue import CATALOGUE
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ class Summary:
 
     Attributes:
         configuration: whose.
-        classes: AUROC of each class over its seeds, in order of first appearance.
+        classes: AUROC of each class over its seeds, in the data set's order, or where the catalogue
+            does not know it in order of first appearance.
         mean: of the classes' AUROC, over those seeds for which every class in the table is there;
             None where there is no such seed.
         mean_of_means: mean over the classes of their means, whatever seeds each has.
@@ -117,7 +119,8 @@ def _summary(configuration: Configuration, records: Sequence[Record]) -> Summary
         by_class.setdefault(record.target, {})[record.seed] = record.metrics.image_auroc
     whole = set.intersection(*({*by_seed} for by_seed in by_class.values()))
     means = {seed: fmean(by_seed[seed] for by_seed in by_class.values()) for seed in whole}
-    classes = {name: Spread.over(by_seed) for name, by_seed in by_class.items()}
+    names = _in_order(list(by_class), configuration.data)
+    classes = {name: Spread.over(by_class[name]) for name in names}
     cues: dict[str, list[float]] = {}
     for record in records:
         for name, value in record.cue_aurocs.items():
@@ -130,6 +133,11 @@ def _summary(configuration: Configuration, records: Sequence[Record]) -> Summary
         {name: fmean(values) for name, values in cues.items()},
         tuple(records),
     )
+
+
+def _in_order(names: Sequence[str], data: str) -> list[str]:
+    known = CATALOGUE[data].classes if data in CATALOGUE else ()
+    return [*(name for name in known if name in names), *(n for n in names if n not in known)]
 
 
 @dataclass(frozen=True)
