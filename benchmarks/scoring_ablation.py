@@ -76,6 +76,22 @@ VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
+SURFACE_VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
+    ("default", "subject=surface", {}),
+    ("surface", "plain error alone", {"equalise": 0.0}),
+    ("surface", "smoothings up to 8 px", {"sigmas": [1.0, 2.0, 4.0, 8.0]}),
+    ("surface", "scoring cells 4, 8", {"scoring_cells": [4, 8]}),
+    ("surface", "first pass alone", {"rounds": 0}),
+    ("surface", "cues: structure", {"cues": ["structure"]}),
+    (
+        "surface",
+        "as for an object",
+        {"equalise": 0.0, "sigmas": [1.0, 2.0, 4.0, 8.0], "scoring_cells": [4, 8]},
+    ),
+]
+"""For a network that was fitted with ``subject=surface``."""
+
+
 def refitted(base: Artifact, changes: dict[str, Any], dataset: Path) -> Any:
     """The same network under other scoring options, with everything after training done anew."""
     detector = oddlens.SSM(**{**base.config, **changes})
@@ -111,7 +127,8 @@ def main() -> None:
     for model in call.models:
         base = read_artifact(model)
         seed = base.provenance["seed"]
-        for group, label, changes in VARIANTS:
+        surface = base.config["subject"] == "surface"
+        for group, label, changes in SURFACE_VARIANTS if surface else VARIANTS:
             key = {"data": call.name, "group": group, "label": label, "seed": seed}
             if any(all(r[k] == v for k, v in key.items()) for r in recorded("ssm_ablation")):
                 continue

@@ -18,7 +18,6 @@ VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
     ("loss terms", "without MSGMS", {"msgms_weight": 0.0}),
     ("loss terms", "without SSIM", {"ssim_weight": 0.0}),
     ("loss terms", "without the mask head", {"mask_weight": 0.0}),
-    ("loss terms", "mask head at 0.01", {"mask_weight": 0.01}),
     ("mask conditioning", "none (RIAD)", {"mask_attention": False, "mask_weight": 0.0}),
     (
         "training masks",
@@ -31,10 +30,8 @@ VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
         },
     ),
     ("training masks", "cells 4, 8, 16, 32", {"cells": [4, 8, 16, 32]}),
-    ("training masks", "hidden share 0.3 to 0.7", {"hidden": [0.3, 0.7]}),
     ("resolution", "64 px", {"image_size": 64, "cells": [2, 4, 8], "scoring_cells": [2, 4]}),
     ("resolution", "192 px", {"image_size": 192}),
-    ("network", "stem 2, four levels", {"stem": 2, "widths": [48, 64, 96, 128]}),
     ("network", "half the channels", {"widths": [48, 64, 96]}),
     ("arithmetic", "float32", {"precision": "32"}),
 ]

@@ -77,6 +77,7 @@ def test_types_are_told_as_one_writes_the_values() -> None:
         "preset": "compact | paper",
         "image_size": "int",
         "precision": "auto | 32 | bf16",
+        "standardise": "bool",
         "fusion": "mean | median | max | min",
         "sizes": "[int, ...]",
         "shares": "[float, float]",

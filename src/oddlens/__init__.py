@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from oddlens.detector import Detector, load
+    from oddlens.detectors.geometric_transforms import GeometricTransforms
+    from oddlens.detectors.multitask import MultiTask
     from oddlens.detectors.ssm import SSM
     from oddlens.errors import OddlensError
     from oddlens.evaluation.evaluate import Evaluation, evaluate
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "GeometricTransforms": "oddlens.detectors.geometric_transforms",
+    "MultiTask": "oddlens.detectors.multitask",
     "SSM": "oddlens.detectors.ssm",
     "Detector": "oddlens.detector",
     "Evaluation": "oddlens.evaluation.evaluate",
@@ -33,6 +37,8 @@ __all__ = [
     "SSM",
     "Detector",
     "Evaluation",
+    "GeometricTransforms",
+    "MultiTask",
     "OddlensError",
     "Prediction",
     "Predictions",

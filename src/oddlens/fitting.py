@@ -254,8 +254,10 @@ def standardise(detector: Detector, tune: ImageCache, tell: Progress | None = No
         done += len(images)
         if tell is not None:
             tell("standardise", done, len(tune))
-    detector.standardiser = Standardiser.fit(
-        {name: np.concatenate(values) for name, values in scores.items()}
+    detector.standardiser = (
+        Standardiser.fit({name: np.concatenate(values) for name, values in scores.items()})
+        if detector.config.standardise
+        else Standardiser.unit(scores)
     )
     detector.map_standardiser = _pixel_standardiser(sums, pixels)
 

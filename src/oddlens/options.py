@@ -36,6 +36,7 @@ class DetectorOptions(BaseModel):
     precision: Annotated[Literal["auto", "32", "bf16"], BeforeValidator(str)] = Field(
         "auto", description="arithmetic of training; scoring is always float32"
     )
+    standardise: bool = Field(True, description="scale cues on held-out normals before fusion")
     fusion: Fusion = Field("mean", description="how standardised cues become the score")
 
     @classmethod

@@ -89,6 +89,7 @@ def test_official_brings_its_own_cues_and_refuses_those_of_the_loop() -> None:
     ("options", "named"),
     [
         ({"variant": "offical"}, "variant"),
+        ({"subject": "texture"}, "subject"),
         ({"preset": "tiny"}, "preset"),
         ({"rouns": 2}, "did you mean rounds"),
         ({"nonsense": 2}, "nonsense"),
@@ -127,6 +128,18 @@ def test_official_brings_its_own_cues_and_refuses_those_of_the_loop() -> None:
 def test_a_bad_option_is_refused_by_name(options: dict[str, Any], named: str) -> None:
     with pytest.raises(UsageError, match=named):
         SSM(**{**TINY, **options})
+
+
+def test_a_surface_has_defaults_of_its_own_that_can_be_overruled() -> None:
+    object_, surface = SSM().config, SSM(subject="surface").config
+    assert (surface.equalise, surface.flips) == (4.0, "horizontal")
+    assert max(surface.cells) == max(surface.scoring_cells) == 32
+    changed = {"cells", "scoring_cells", "sigmas", "equalise", "flips", "subject"}
+    differing = {name for name, value in surface if value != getattr(object_, name)}
+    assert differing == changed
+    assert SSM(subject="surface", equalise=0, cells=(4, 8)).config.cells == (4, 8)
+    released = SSM(subject="surface", variant="official").config
+    assert (released.scoring_cells, released.flips) == ((2, 4, 8), "horizontal")
 
 
 def test_the_paper_preset_is_the_released_network() -> None:

@@ -182,6 +182,23 @@ def test_scores_are_the_peaks_of_the_maps(caches: tuple[ImageCache, ImageCache])
         assert torch.equal(found.scores[name], maps.flatten(1).amax(dim=1).double())
 
 
+def test_where_texture_is_equalised_scores_take_that_side_and_maps_both(
+    caches: tuple[ImageCache, ImageCache],
+) -> None:
+    options: dict[str, Any] = {"cues": ("structure",), "sigmas": (1.0, 4.0), "equalise": 4.0}
+    detector, images = adapted(*caches, **options), as_batch(surfaces(3, seed=6))
+    found = detector.raw_cues(images)
+    with torch.inference_mode():
+        layers = detector._standardised(detector.refine(images)).mean(dim=0)
+    # Ordered by smoothing, plain before equalised.
+    plain, equalised = layers[:, 0::2], layers[:, 1::2]
+    assert not torch.allclose(plain, equalised, atol=0.1)
+    peaks = equalised.flatten(1).amax(dim=1).double()
+    assert torch.allclose(found.scores["structure"], peaks)
+    both = ((plain + equalised) / 2).amax(dim=1)
+    assert torch.allclose(found.maps["structure"], both, atol=1e-6)
+
+
 def test_the_loop_in_paints_each_scoring_cell_size() -> None:
     detector = tiny(scoring_cells=(2, 8), rounds=0)
     with torch.inference_mode():

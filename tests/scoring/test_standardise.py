@@ -18,6 +18,14 @@ from oddlens.scoring import Standardiser
 VALUES = st.lists(st.floats(-1e100, 1e100), min_size=1, max_size=30)
 
 
+def test_a_method_may_leave_its_cues_as_they_are() -> None:
+    unit = Standardiser.unit(["a", "b"])
+    values = {"a": np.array([-3.25, 1e9]), "b": np.array([0.1, -0.0])}
+    for name, same in unit(values).items():
+        assert np.array_equal(same, values[name])
+    assert Standardiser.from_json(unit.to_json()) == unit
+
+
 def test_it_agrees_with_scikit_learn() -> None:
     generator = np.random.default_rng(3)
     held_out = generator.normal(5, [1e-3, 40], size=(50, 2))

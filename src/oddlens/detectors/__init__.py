@@ -11,7 +11,11 @@ from oddlens.errors import UsageError
 if TYPE_CHECKING:
     from oddlens.detector import Detector
 
-METHODS = {"ssm": "oddlens.detectors.ssm:SSM"}
+METHODS = {
+    "ssm": "oddlens.detectors.ssm:SSM",
+    "multitask": "oddlens.detectors.multitask:MultiTask",
+    "geometric": "oddlens.detectors.geometric_transforms:GeometricTransforms",
+}
 """Method name to ``module:class``."""
 
 

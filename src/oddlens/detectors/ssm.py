@@ -25,6 +25,7 @@ from oddlens.detectors.ssm_options import SSMOptions
 from oddlens.images import ImageCache
 from oddlens.networks.masked_unet import MaskedUNet
 from oddlens.options import DetectorOptions
+from oddlens.pretext.augmentation import mirrored
 from oddlens.pretext.masking import (
     cell_means,
     checkerboards,
@@ -75,12 +76,12 @@ def _layers(config: SSMOptions) -> list[Layer]:
     layers: list[Layer] = []
     for sigma in config.sigmas:
         if "structure" in config.cues:
-            # The map shows the plain error: within one image the gain changes nothing but contrast.
+            # A map is read across images as well as within one: it takes both sides' word.
             layers.append(
                 Layer("structure", "structure", sigma, scores=not equalised, localizes=True)
             )
             if equalised:
-                layers.append(Layer("structure", "equalised", sigma))
+                layers.append(Layer("structure", "equalised", sigma, localizes=True))
         if "intensity" in config.cues:
             layers.append(Layer("intensity", "intensity", sigma, localizes=True))
     for name, sign in (("darker", 1.0), ("brighter", -1.0)):
@@ -149,7 +150,7 @@ class SSM(Detector):
             images: ``(N, 3, S, S)`` in [0, 1].
             generator: draws masks and mirroring.
         """
-        images = _mirrored(images, self.config.flips, generator)
+        images = mirrored(images, self.config.flips, generator)
         official = self.config.variant == "official"
         restored, mask_error = (self._partitioned if official else self._masked)(images, generator)
         weights = LossWeights(
@@ -214,8 +215,8 @@ class SSM(Detector):
             mine = [(index, layer) for index, layer in enumerate(layers) if layer.cue == name]
             evidence = standardised[:, [index for index, layer in mine if layer.scores]]
             scores[name] = evidence.flatten(1).amax(dim=1).double()
-            if shown := [index for index, layer in mine if layer.localizes]:
-                maps[name] = standardised[:, shown].amax(dim=1)
+            if shown := [(index, layer.sigma) for index, layer in mine if layer.localizes]:
+                maps[name] = _largest_over_sigmas(standardised, shown)
         return Cues(scores, maps)
 
     def refine(self, images: Tensor) -> dict[int, Refined]:
@@ -364,12 +365,15 @@ def stops(refined: Refined) -> dict[str, int]:
     }
 
 
-def _mirrored(images: Tensor, flips: str, generator: Generator) -> Tensor:
-    """Mirror each image at random."""
-    axes = {"none": (), "horizontal": (-1,), "both": (-1, -2)}[flips]
-    for axis in axes:
-        chosen = torch.rand(len(images), generator=generator) < 0.5
-        images = torch.where(
-            chosen.to(images.device)[:, None, None, None], images.flip(axis), images
-        )
-    return images
+def _largest_over_sigmas(standardised: Tensor, shown: list[tuple[int, float]]) -> Tensor:
+    """Average the layers of one smoothing, take the largest over smoothings: ``(N, S, S)``.
+
+    Args:
+        standardised: ``(N, layers, S, S)``.
+        shown: index and sigma of the layers that the map is made of.
+    """
+    by_sigma: dict[float, list[int]] = {}
+    for index, sigma in shown:
+        by_sigma.setdefault(sigma, []).append(index)
+    averaged = [standardised[:, indices].mean(dim=1) for indices in by_sigma.values()]
+    return torch.stack(averaged).amax(dim=0)

@@ -11,6 +11,18 @@ from oddlens.options import DetectorOptions, Preset
 RELEASED_CUES = ("structure", "intensity")
 """The two terms of the released code's image score."""
 
+SURFACE: dict[str, Any] = {
+    "cells": (4, 8, 16, 32),
+    "scoring_cells": (8, 16, 32),
+    "sigmas": (1.0, 2.0, 4.0, 8.0, 16.0, 32.0),
+    "equalise": 4.0,
+    "flips": "horizontal",
+}
+"""What ``subject="surface"`` changes. Larger cells, because a grain is continued across small ones
+for any defect that is made of it; larger smoothings, because such a defect is a region and not a
+spot; equalised, because normal surfaces differ in the strength of their grain (our choice, found on
+magnetic tile)."""
+
 CueName = Literal["structure", "intensity", "darker", "brighter"]
 
 
@@ -19,6 +31,11 @@ class SSMOptions(DetectorOptions):
 
     variant: Literal["loop", "official"] = Field(
         "loop", description="loop: the paper's refinement loop; official: the released code"
+    )
+    subject: Literal["object", "surface"] = Field(
+        "object",
+        description="what the images show; surface sets other defaults of cells, scoring_cells, "
+        "sigmas, equalise and flips, for an irregular texture that fills the image",
     )
     cells: tuple[int, ...] = Field(
         (2, 4, 8, 16), min_length=1, description="cell sizes of the training masks, in pixels"
@@ -126,11 +143,16 @@ class SSMOptions(DetectorOptions):
 
     @model_validator(mode="before")
     @classmethod
-    def _follow_the_variant(cls, given: Any) -> Any:
-        """``official`` has cues and cell sizes of its own, unless others are asked for."""
-        if isinstance(given, dict) and given.get("variant") == "official":
-            return {"cues": RELEASED_CUES, "scoring_cells": (2, 4, 8), **given}
-        return given
+    def _follow_subject_and_variant(cls, given: Any) -> Any:
+        """A surface and ``official`` have defaults of their own, unless others are asked for."""
+        if not isinstance(given, dict):
+            return given
+        released = {"cues": RELEASED_CUES, "scoring_cells": (2, 4, 8)}
+        return {
+            **(SURFACE if given.get("subject") == "surface" else {}),
+            **(released if given.get("variant") == "official" else {}),
+            **given,
+        }
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

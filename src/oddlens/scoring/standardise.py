@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -71,6 +71,12 @@ class Standardiser:
         for name, values in scores.items():
             mean[name], std[name] = _mean_and_std(as_scores(values, f"cue {name!r}"), name)
         return cls(mean, std)
+
+    @classmethod
+    def unit(cls, names: Iterable[str]) -> Standardiser:
+        """Leave every cue as it is, for methods whose paper fuses raw cues."""
+        named = list(names)
+        return cls(dict.fromkeys(named, 0.0), dict.fromkeys(named, 1.0))
 
     def __call__(self, scores: Mapping[str, npt.ArrayLike]) -> dict[str, FloatArray]:
         """Standardise the cues of N images.

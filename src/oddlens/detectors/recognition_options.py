@@ -1,0 +1,135 @@
+"""Options of the detectors that recognise transforms: MultiTask and GeometricTransforms."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from oddlens.options import DetectorOptions, Preset
+from oddlens.pretext.augmentation import Flips
+from oddlens.pretext.classification import Inner
+from oddlens.pretext.pieces import default_margin
+
+TaskName = Literal["vertical", "horizontal", "rotation", "jigsaw"]
+
+
+class RecognitionOptions(DetectorOptions):
+    """What both have in common: network, training, the score of a head."""
+
+    image_size: int = Field(
+        36,
+        ge=16,
+        le=1024,
+        description="side of the images, in pixels; 36 divides by 3",
+    )
+    encoder: Literal["compact", "wrn"] = Field(
+        "compact", description="compact: for CPUs; wrn: WRN-16-4, as published"
+    )
+    widths: tuple[PositiveInt, ...] = Field(
+        (64, 128, 192), min_length=1, description="compact: channels of the encoder's stages"
+    )
+    stem: Literal[1, 2, 4] = Field(2, description="compact: stride of the encoder's first layer")
+    shift: int | None = Field(
+        None, ge=1, description="pixels of a translation; null: a quarter of the side (MT-U1)"
+    )
+    inner: Inner = Field(
+        "sum", description="a cue sums or averages over the transforms of its task (MT-U11)"
+    )
+    ood: Literal["softmax_truth", "mahalanobis"] = Field(
+        "softmax_truth",
+        description="what a head's answer is judged by: the probability of the true transform, or "
+        "the distance of its logits from those of normal images",
+    )
+    statistics_images: int = Field(
+        1000, ge=1, description="mahalanobis: training images its statistics come from, at most"
+    )
+    standardise: bool = Field(
+        False, description="scale cues on held-out normals before fusion; literal: they are not"
+    )
+    flips: Flips = Field("none", description="random mirroring in training, before the transform")
+    jitter: int = Field(0, ge=0, description="random shifts in training, up to so many pixels")
+    optimizer: Literal["sgd", "adam"] = Field("sgd", description="sgd: with Nesterov momentum 0.9")
+    learning_rate: float = Field(0.02, gt=0, description="base learning rate")
+    weight_decay: float = Field(5e-4, ge=0, description="weight decay")
+    batch_size: int = Field(16, ge=1, description="images a step, each under all its transforms")
+    epochs: int = Field(
+        16, ge=1, description="passes over the images, unless epochs or minutes are asked for"
+    )
+
+    @classmethod
+    def preset_defaults(cls, preset: Preset) -> dict[str, Any]:
+        """``paper`` is WRN-16-4 with MHRot's optimizer (MT-U6)."""
+        return {"encoder": "wrn", "learning_rate": 0.1} if preset == "paper" else {}
+
+    @property
+    def pixels(self) -> int:
+        """The shift in pixels."""
+        return self.image_size // 4 if self.shift is None else self.shift
+
+    @model_validator(mode="after")
+    def _shift_fits(self) -> Self:
+        if self.pixels >= self.image_size:
+            raise ValueError(f"shift {self.pixels} must be less than image_size {self.image_size}")
+        return self
+
+
+class MultiTaskOptions(RecognitionOptions):
+    """Options of ``MultiTask``."""
+
+    tasks: tuple[TaskName, ...] = Field(
+        ("vertical", "horizontal", "rotation", "jigsaw"),
+        min_length=1,
+        description="the pretext tasks; the first three are the paper's G, jigsaw is its J",
+    )
+    grid: int = Field(3, ge=2, le=6, description="jigsaw: pieces a side")
+    permutations: int = Field(3, ge=2, le=1000, description="jigsaw: how many, k")
+    permutation_seed: int = Field(0, ge=0, description="jigsaw: draws the permutations (MT-U2)")
+    include_identity: bool = Field(False, description="jigsaw: one permutation moves nothing")
+    margin: int | None = Field(
+        None,
+        ge=0,
+        description="jigsaw: gap between pieces, in pixels; 0 for none, null for 15 % of a piece, "
+        "at least 2 (MT-U3)",
+    )
+
+    @property
+    def gap(self) -> int:
+        """The margin in pixels."""
+        return default_margin(self.image_size // self.grid) if self.margin is None else self.margin
+
+    @model_validator(mode="after")
+    def _jigsaw_fits(self) -> Self:
+        if len(set(self.tasks)) < len(self.tasks):
+            raise ValueError("tasks: a task is given twice")
+        if "jigsaw" in self.tasks:
+            if self.image_size % self.grid:
+                nearest = round(self.image_size / self.grid) * self.grid
+                raise ValueError(
+                    f"image_size {self.image_size} must be a multiple of grid {self.grid}, "
+                    f"such as {nearest}"
+                )
+            if self.gap >= self.image_size // self.grid:
+                raise ValueError(f"margin {self.gap} leaves nothing of a piece")
+        return self
+
+
+class GeometricOptions(RecognitionOptions):
+    """Options of ``GeometricTransforms``."""
+
+    variant: Literal["mhrot", "geotrans"] = Field(
+        "mhrot",
+        description="mhrot: 36 compositions, a head each for both shifts and the rotation; "
+        "geotrans: 72 with mirroring, one head for all",
+    )
+    batch_size: int = Field(4, ge=1, description="images a step, each under all its transforms")
+
+    epochs: int = Field(
+        6, ge=1, description="passes over the images, unless epochs or minutes are asked for"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_reference_averages(cls, given: Any) -> Any:
+        """Both ancestors average over all compositions."""
+        return {"inner": "mean", **given} if isinstance(given, dict) else given

@@ -1,0 +1,271 @@
+"""MultiTask and the reference GeometricTransforms: heads, loss, score, statistics, warnings."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Generator, Tensor, nn
+
+import oddlens
+from oddlens.detectors.geometric_transforms import GeometricTransforms
+from oddlens.detectors.multitask import MultiTask
+from oddlens.detectors.recognition import Recognition
+from oddlens.errors import UsageError
+from oddlens.pretext.geometric import compositions, shifted, turned
+from tests.detectors.tiny import as_cache, ignore
+
+SIDE = 24
+TINY: dict[str, Any] = {"image_size": SIDE, "widths": (8, 12), "batch_size": 4}
+
+
+@pytest.fixture(autouse=True)
+def _no_talk() -> Iterator[None]:
+    """Networks this small learn little, and say so."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="task .* was not learned")
+        yield
+
+
+def corners(count: int, seed: int = 0) -> NDArray[np.uint8]:
+    """A bright bar with a dark end on a gradient: upright, off-centre, different in its pieces."""
+    random = np.random.default_rng(seed)
+    images = np.tile(np.linspace(40, 110, SIDE)[:, None], (count, 1, SIDE))
+    images[:, 3:17, 5:10] = 220
+    images[:, 3:7, 5:16] = 180
+    images += random.normal(0, 6, images.shape)
+    return np.clip(images, 0, 255).astype(np.uint8)[..., None].repeat(3, axis=-1)
+
+
+def batch(count: int, seed: int = 0) -> Tensor:
+    return torch.from_numpy(corners(count, seed)).permute(0, 3, 1, 2).float() / 255
+
+
+def answering(detector: Recognition, gain: float) -> None:
+    """Heads that know the true transform (gain > 0), or nothing (0)."""
+
+    def answers(images: Tensor, generator: Generator | None) -> dict[str, Tensor]:
+        return {
+            name: (gain * torch.eye(head.out_features))[:, None].repeat(1, len(images), 1)
+            for name, head in detector.network.heads.items()
+            if isinstance(head, nn.Linear)
+        }
+
+    detector.answers = answers  # type: ignore[method-assign]
+
+
+# --- MultiTask ------------------------------------------------------------------------------------
+
+
+def test_there_is_a_head_for_each_task_and_eleven_images_for_all() -> None:
+    detector = MultiTask()
+    sizes = {name: head.out_features for name, head in detector.network.heads.items()}  # type: ignore[union-attr]
+    assert sizes == {"vertical": 3, "horizontal": 3, "rotation": 4, "jigsaw": 3}
+    assert sum(task.classes for task in detector.tasks()) == 13
+    assert len(set(detector.distinct_images())) == 11
+    only = MultiTask(tasks=("jigsaw",), permutations=5)
+    assert len(only.distinct_images()) == 5
+
+
+def test_each_head_answers_to_its_own_transforms() -> None:
+    """The sharing of the untouched image is a matter of speed alone."""
+    detector = MultiTask(**TINY).eval()
+    images = batch(3)
+    with torch.inference_mode():
+        found = detector.answers(images, None)
+        for task in detector.tasks():
+            for j, made in enumerate(task.transforms(images, None)):
+                expected = detector.network(made)[task.name]
+                assert torch.allclose(found[task.name][j], expected, atol=1e-5), (task.name, j)
+
+
+def test_the_encoder_sees_eleven_images_in_one_batch() -> None:
+    detector = MultiTask(**TINY).eval()
+    seen: list[Tensor] = []
+    detector.network.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    with torch.inference_mode():
+        detector.cues(batch(3))
+    assert [len(each) for each in seen] == [33]
+    assert len(np.unique(seen[0].flatten(1).numpy(), axis=0)) == 33
+
+
+def test_the_loss_is_the_unweighted_sum_of_thirteen_cross_entropies() -> None:
+    detector = MultiTask(**TINY, margin=0).eval()
+    images = batch(4)
+    terms = detector.loss(images, Generator().manual_seed(0))
+    expected = torch.zeros(())
+    for task in detector.tasks():
+        for j, made in enumerate(task.transforms(images, None)):
+            labels = torch.full((4,), j)
+            expected = expected + F.cross_entropy(detector.network(made)[task.name], labels)
+    assert float(sum(terms.values())) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_gradients_reach_every_head_and_the_encoder() -> None:
+    detector = MultiTask(**TINY).train()
+    sum(detector.loss(batch(4), Generator().manual_seed(0)).values()).backward()  # type: ignore[union-attr]
+    for name, parameter in detector.network.named_parameters():
+        assert parameter.grad is not None, name
+        assert bool(parameter.grad.abs().sum() > 0), name
+
+
+@pytest.mark.parametrize(
+    ("inner", "perfect", "clueless"), [("sum", -3.25, -1.0), ("mean", -1.0, -(3 / 3 + 1 / 4) / 4)]
+)
+def test_the_ends_of_the_score(inner: str, perfect: float, clueless: float) -> None:
+    detector = MultiTask(inner=inner, **TINY).fit(corners(12), epochs=1)
+    for gain, expected in ((200.0, perfect), (0.0, clueless)):
+        answering(detector, gain)
+        assert detector.score(corners(3)) == pytest.approx([expected] * 3)
+
+
+def test_cues_are_fused_raw_unless_asked_otherwise() -> None:
+    images = corners(20)
+    literal = MultiTask(**TINY).fit(images, epochs=1)
+    found = literal.predict(images[:4])
+    assert np.allclose(found.scores, np.mean([found.cues[name] for name in found.cues], axis=0))
+    scaled = MultiTask(standardise=True, **TINY).fit(images, epochs=1)
+    assert scaled.standardiser is not None
+    assert set(scaled.standardiser.mean) == set(found.cues)
+    assert all(value != 0 for value in scaled.standardiser.mean.values())
+
+
+def test_permutations_are_the_artifacts_own(tmp_path: Path) -> None:
+    images = corners(20)
+    detector = MultiTask(permutation_seed=5, **TINY).fit(images, epochs=2)
+    loaded = oddlens.load(detector.save(tmp_path / "m"))
+    assert isinstance(loaded, MultiTask)
+    assert torch.equal(loaded.permutations, detector.permutations)
+    assert not torch.equal(MultiTask(permutation_seed=6).permutations, detector.permutations)
+    assert np.array_equal(loaded.score(images[:5]), detector.score(images[:5]))
+
+
+def test_what_was_learned_is_missed_in_an_image_upside_down() -> None:
+    detector = MultiTask(**{**TINY, "learning_rate": 0.05}).fit(corners(48), epochs=12, seed=1)
+    fresh = corners(10, seed=9)
+    scores = detector.score(np.concatenate([fresh, fresh[:, ::-1, ::-1]]))
+    assert scores[10:].min() > scores[:10].max()
+    solved = detector.fit_report["diagnostics"]["accuracy on held-out normals"]
+    assert set(solved) == {"vertical", "horizontal", "rotation", "jigsaw"}
+    assert solved["rotation"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"image_size": 32}, "multiple of grid 3, such as 33"),
+        ({"shift": 40}, "shift 40"),
+        ({"tasks": ()}, "tasks"),
+        ({"tasks": ("colour",)}, "tasks"),
+        ({"tasks": ("rotation", "rotation")}, "given twice"),
+        ({"margin": 12}, "margin 12"),
+        ({"permutations": 1}, "permutations"),
+    ],
+    ids=str,
+)
+def test_a_bad_option_is_refused_by_name(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        MultiTask(**options)
+
+
+def test_without_a_jigsaw_any_size_will_do() -> None:
+    assert MultiTask(tasks=("rotation",), image_size=32).config.pixels == 8
+
+
+def test_labelled_anomalies_are_refused() -> None:
+    with pytest.raises(UsageError, match="normal images alone"):
+        MultiTask(**TINY).fit(corners(12), anomalies=corners(2), epochs=1)
+
+
+# --- both -----------------------------------------------------------------------------------------
+
+BOTH: list[tuple[type[Recognition], dict[str, Any]]] = [
+    (MultiTask, {}),
+    (MultiTask, {"ood": "mahalanobis"}),
+    (GeometricTransforms, {}),
+    (GeometricTransforms, {"variant": "geotrans", "ood": "mahalanobis", "inner": "sum"}),
+]
+each_method = pytest.mark.parametrize(("method", "options"), BOTH, ids=str)
+
+
+@each_method
+def test_an_image_is_judged_alone(method: type[Recognition], options: dict[str, Any]) -> None:
+    detector = method(**TINY, **options).eval()
+    with torch.inference_mode():
+        detector.adapt(as_cache(corners(12), SIDE), as_cache(corners(6, 1), SIDE), ignore)
+    together = detector.raw_cues(batch(4, seed=3))
+    for index in range(4):
+        alone = detector.raw_cues(batch(4, seed=3)[index : index + 1])
+        for name, scores in together.scores.items():
+            assert float(alone.scores[name]) == pytest.approx(float(scores[index]), rel=1e-3)
+
+
+@each_method
+def test_the_same_seed_gives_the_same_scores(
+    method: type[Recognition], options: dict[str, Any], tmp_path: Path
+) -> None:
+    images = corners(16)
+    one, same, other = (
+        method(**TINY, **options).fit(images, epochs=1, seed=seed) for seed in (0, 0, 1)
+    )
+    assert np.array_equal(one.score(images), same.score(images))
+    assert not np.array_equal(one.score(images), other.score(images))
+    assert np.array_equal(oddlens.load(one.save(tmp_path / "m")).score(images), one.score(images))
+
+
+def test_mahalanobis_statistics_come_from_training_images() -> None:
+    detector = MultiTask(ood="mahalanobis", statistics_images=5, **TINY).eval()
+    train, tune = as_cache(corners(12), SIDE), as_cache(corners(6, 1), SIDE)
+    told: list[tuple[int, int]] = []
+    with torch.inference_mode():
+        detector.adapt(train, tune, lambda done, total: told.append((done, total)))
+        logits = detector.answers(train.batch(range(5)), None)["rotation"]
+    assert told[-1] == (11, 11)
+    means = detector.get_buffer("rotation_means")
+    assert torch.allclose(means, logits.double().mean(dim=1), atol=1e-5)
+
+
+@pytest.mark.parametrize(("gain", "told"), [(200.0, "too easy"), (0.0, "was not learned")])
+def test_a_task_that_says_nothing_is_named(gain: float, told: str) -> None:
+    detector = MultiTask(**{**TINY, "tasks": ("rotation",)}).eval()
+    answering(detector, gain)
+    with pytest.warns(UserWarning, match=f"task rotation .*{told}"), torch.inference_mode():
+        detector.adapt(as_cache(corners(4), SIDE), as_cache(corners(4), SIDE), ignore)
+
+
+# --- GeometricTransforms --------------------------------------------------------------------------
+
+
+def test_mhrot_asks_each_head_about_every_composition() -> None:
+    detector = GeometricTransforms(**TINY).eval()
+    images, size = batch(2), SIDE // 4
+    with torch.inference_mode():
+        found = detector.answers(images, None)
+        truths: dict[str, list[Tensor]] = {"vertical": [], "horizontal": [], "rotation": []}
+        for move in compositions(flips=False):
+            made = turned(shifted(images, move.down * size, move.right * size), move.quarters)
+            logits = detector.network(made)
+            labels = {
+                "vertical": (0, -1, 1).index(move.down),
+                "horizontal": (0, -1, 1).index(move.right),
+                "rotation": move.quarters,
+            }
+            for name, label in labels.items():
+                truths[name].append(logits[name].double().softmax(dim=1)[:, label])
+        cues = detector.cues(images).scores
+    for name, each in truths.items():
+        assert found[name].shape[1] == 2 * 36 // len(found[name])
+        assert torch.allclose(cues[name], -torch.stack(each).mean(dim=0), atol=1e-6)
+
+
+def test_geotrans_has_one_head_for_seventy_two() -> None:
+    detector = GeometricTransforms(variant="geotrans", **TINY).eval()
+    found = detector.answers(batch(2), None)
+    assert {name: tuple(each.shape) for name, each in found.items()} == {"composition": (72, 2, 72)}
