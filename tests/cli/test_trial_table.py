@@ -1,0 +1,70 @@
+"""The live table."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from oddlens.cli.trial_table import TrialTable
+from oddlens.evaluation.protocols import Trial
+from tests.evaluation.made_records import made
+
+
+def trial(target: str, seed: int = 0) -> Trial:
+    fields: dict[str, Any] = {"options": {"preset": "compact"}, "seed": seed, "epochs": 1}
+    return Trial("one-vs-all", "made", None, "0f", target, "toy", **fields)
+
+
+def drawn(table: TrialTable) -> list[list[str]]:
+    console = Console(file=io.StringIO(), width=120)
+    console.print(table.drawn())
+    assert isinstance(console.file, io.StringIO)
+    return [line.split() for line in console.file.getvalue().splitlines() if line.strip()]
+
+
+def test_the_table_follows_the_trials() -> None:
+    trials = [trial("a"), trial("b"), trial("c"), trial("d")]
+    table = TrialTable(trials, silent=True)
+    assert drawn(table)[2] == ["a", "0"]
+    table.skipped(trials[0], made("a", 0, 0.9))
+    table.started(trials[1])
+    table.progressed(trials[1], "restore", 30, 120)
+    assert drawn(table)[2] == ["a", "0", "90.0", "80.0", "to", "95.0", "1.0"]
+    assert drawn(table)[3] == ["b", "0", "restore", "25%", "0.0"]
+    table.progressed(trials[1], "reading", 3, 0)
+    assert drawn(table)[3] == ["b", "0", "reading", "0.0"]
+    table.finished(trials[1], made("b", 0, 0.8))
+    table.started(trials[2])
+    table.failed(trials[2], "no images")
+    assert drawn(table)[4] == ["c", "0", "failed", "0.0"]
+    # By hand: 0.85 and the deviation of 0.9 and 0.8, which is sqrt(2 * 0.05^2).
+    assert " ".join(drawn(table)[-1]) == "mean of all trials 2 of 4 85.0 ± 7.1"
+    assert [record.target for record in table.were_there] == ["a"]
+
+
+def test_on_a_terminal_it_is_drawn_and_elsewhere_told_in_lines(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with TrialTable([trial("zebra")], console=console) as table:
+        table.started(trial("zebra"))
+        table.finished(trial("zebra"), made("zebra"))
+    assert isinstance(console.file, io.StringIO)
+    assert "zebra" in console.file.getvalue()
+    assert capsys.readouterr().err == ""
+
+    with TrialTable([trial("zebra")]) as table:
+        table.finished(trial("zebra"), made("zebra"))
+    assert capsys.readouterr().err == (
+        "zebra, seed 0: AUROC 90.0 (80.0 to 95.0), 1.0 minutes (1 of 1)\n"
+    )
+
+
+def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrialTable([trial("a")], silent=True) as table:
+        table.skipped(trial("a"), made("a"))
+        table.finished(trial("a"), made("a"))
+    assert capsys.readouterr().err == ""
