@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from oddlens.cli.trial_table import TrialTable
+from oddlens.cli.trial_table import MOST_ROWS, TrialTable
 from oddlens.evaluation.protocols import Trial
 from tests.evaluation.made_records import made
 
@@ -43,6 +43,18 @@ def test_the_table_follows_the_trials() -> None:
     # By hand: 0.85 and the deviation of 0.9 and 0.8, which is sqrt(2 * 0.05^2).
     assert " ".join(drawn(table)[-1]) == "mean of all trials 2 of 4 85.0 ± 7.1"
     assert [record.target for record in table.were_there] == ["a"]
+
+
+def test_of_many_trials_the_latest_are_shown() -> None:
+    trials = [trial("a", seed) for seed in range(MOST_ROWS + 5)]
+    table = TrialTable(trials, silent=True)
+    table.skipped(trials[0], made("a", 0))
+    for each in trials[1:-1]:
+        table.started(each)
+        table.finished(each, made("a", each.seed))
+    seeds = [int(row[1]) for row in drawn(table) if row[0] == "a"]
+    assert seeds == list(range(4, MOST_ROWS + 4))
+    assert f"{MOST_ROWS + 4} of {MOST_ROWS + 5}" in " ".join(drawn(table)[-1])
 
 
 def test_on_a_terminal_it_is_drawn_and_elsewhere_told_in_lines(

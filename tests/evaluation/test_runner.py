@@ -17,6 +17,7 @@ from oddlens.detectors import METHODS, get_method
 from oddlens.errors import DataError, Interrupted, UsageError
 from oddlens.evaluation.origin import origin, peak_memory_mib, restart_peak_memory
 from oddlens.evaluation.protocols import Trial
+from oddlens.evaluation.protocols.one_vs_all import OneVsAll
 from oddlens.evaluation.records import Record, RecordFile
 from oddlens.evaluation.runner import run_trials
 from oddlens.evaluation.trial import load_data, plain, run_trial
@@ -127,6 +128,30 @@ def test_test_images_that_cannot_be_read_are_left_out_with_their_labels(tmp_path
     assert (metrics.n_normal, metrics.n_anomalous, metrics.n_skipped) == (5, 5, 2)
     assert record.cue_aurocs["level"] == 1.0  # a label out of its place would be seen
     assert record.data == f"folder:{tmp_path.name}"
+
+
+def test_a_test_part_that_gives_no_interval_is_refused_before_training(tmp_path: Path) -> None:
+    for name in ("train/a/0", "train/a/1", "train/b/0", "test/a/0", "test/b/0", "test/b/1"):
+        path = tmp_path / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (16, 16)).save(path)
+    one_sided = trial("a", data="folder", root=tmp_path, test_limit=None, data_sha256="x")
+
+    def train(phase: str, done: int, total: int) -> None:
+        raise AssertionError("it began to train")
+
+    with pytest.raises(DataError, match="folder, a: has 1 normal and 2 anomalous test images"):
+        run_trial(one_sided, progress=train)
+
+
+def test_what_a_protocol_reports_beside_auroc_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def metrics(self: OneVsAll, scores: Any, labels: Any) -> dict[str, float]:
+        return {"count": float(len(scores)), "anomalous": float(labels.sum())}
+
+    monkeypatch.setattr(OneVsAll, "metrics", metrics)
+    record = run_trial(trial("3"))
+    anomalous = record.metrics.n_anomalous
+    assert record.more_metrics == {"count": 60.0, "anomalous": float(anomalous)}
 
 
 def test_values_that_json_does_not_know_become_such() -> None:

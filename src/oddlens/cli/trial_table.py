@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from oddlens.evaluation.protocols import Trial
     from oddlens.evaluation.records import Record
 
+MOST_ROWS = 20
+"""Of the live table: a terminal shows little more."""
+
 
 class TrialTable:
     """Watches trials; see ``oddlens.evaluation.runner.Watcher``.
@@ -108,10 +111,17 @@ class TrialTable:
             *(("95 % interval", deviation), ("minutes", "")),
         ):
             table.add_column(header, footer)
-        for trial in self._trials:
+        for trial in self._shown():
             cells = (trial.target, str(trial.seed), *self._state(trial))
             table.add_row(*map(Text, cells))
         return table
+
+    def _shown(self) -> Sequence[Trial]:
+        """All trials, or where they would not fit on a screen the latest that began."""
+        if len(self._trials) <= MOST_ROWS:
+            return self._trials
+        going = [trial for trial in self._trials if trial.key in self._began]
+        return sorted(going, key=lambda trial: self._began[trial.key])[-MOST_ROWS:]
 
     def _state(self, trial: Trial) -> tuple[str, str, str]:
         record = self._records.get(trial.key)

@@ -45,6 +45,7 @@ class Record(BaseModel):
         data_note: what must be said beside the number, such as "JPEG copy".
         config: every option of the detector, defaults included.
         metrics: of the fused score.
+        more_metrics: what the protocol reports beside AUROC.
         cue_aurocs: AUROC of each cue alone.
         by_kind: AUROC against each kind of anomaly (each other class) alone.
         fit_seconds: wall time of ``fit``, reading included.
@@ -73,6 +74,7 @@ class Record(BaseModel):
     epochs: int | None
     test_limit: int | None
     metrics: TrialMetrics
+    more_metrics: dict[str, float] = Field(default_factory=dict)
     cue_aurocs: dict[str, float]
     by_kind: dict[str, float]
     fit_seconds: float

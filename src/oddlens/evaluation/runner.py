@@ -57,7 +57,7 @@ class Outcome:
     """What became of the trials.
 
     Attributes:
-        records: of all trials that are done, those of earlier runs included, in order of the trials.
+        records: of all trials that are done, earlier ones included, in order of the trials.
         skipped: how many of them were of earlier runs.
         failed: trials that failed, and why.
     """

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 import oddlens
 from oddlens.detectors import get_method
+from oddlens.errors import DataError
 from oddlens.evaluation.intervals import delong_interval
 from oddlens.evaluation.metrics import auroc
 from oddlens.evaluation.origin import origin, peak_gpu_mib, peak_memory_mib, restart_peak_memory
@@ -54,8 +55,10 @@ def run_trial(
         KeyboardInterrupt: Ctrl-C; nothing of this trial is kept.
     """
     data = load_data(trial.data, trial.root)
-    images = get_protocol(trial.protocol).images(data, trial.target, trial.seed)
+    protocol = get_protocol(trial.protocol)
+    images = protocol.images(data, trial.target, trial.seed)
     test = limited(images.test, trial.test_limit)
+    _refuse_one_sided(test, trial)
     detector = get_method(trial.method)(**trial.options)
     restart_peak_memory()
     with _heard() as told:
@@ -97,6 +100,7 @@ def run_trial(
             n_skipped=len(predictions.skipped),
             ms_per_image=1000 * (scored - fitted) / len(predictions),
         ),
+        more_metrics=protocol.metrics(predictions.scores, labels),
         cue_aurocs={name: auroc(values, labels) for name, values in predictions.cues.items()},
         by_kind=_by_kind(predictions.scores, labels, kinds),
         fit_seconds=round(fitted - start, 2),
@@ -108,6 +112,16 @@ def run_trial(
         warnings=list(dict.fromkeys(told)),
         provenance=origin(detector.device, command=command, jobs=jobs),
     )
+
+
+def _refuse_one_sided(test: TestSet, trial: Trial) -> None:
+    """Say before training, not after it, that there will be no interval."""
+    normal, anomalous = int((~test.labels).sum()), int(test.labels.sum())
+    if min(normal, anomalous) < 2:
+        raise DataError(
+            f"{trial.data}, {trial.target}: has {normal} normal and {anomalous} anomalous test "
+            "images, but an AUROC with its interval needs two of each"
+        )
 
 
 def _of_predicted(

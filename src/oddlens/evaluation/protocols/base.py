@@ -131,6 +131,15 @@ class Protocol(typing.Protocol):
         """
         ...
 
+    def metrics(self, scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> dict[str, float]:
+        """What the protocol reports beside AUROC, such as an error rate at a fixed threshold.
+
+        Args:
+            scores: (N,) of the test images, higher = more anomalous.
+            labels: (N,) true = anomalous.
+        """
+        ...
+
 
 def limited(test: TestSet, limit: int | None) -> TestSet:
     """A part of a test set for a quick look, drawn at random by a fixed seed.

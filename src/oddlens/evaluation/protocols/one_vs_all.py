@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from oddlens.errors import UsageError
 from oddlens.evaluation.protocols.base import TestSet, TrialImages
 from oddlens.images.catalogue import ClassData
@@ -34,3 +37,7 @@ class OneVsAll:
         kinds = [data.classes[each] for each in data.test.labels]
         test = TestSet(data.test.images, data.test.labels != label, kinds)
         return TrialImages(data.train.of_class(label), test)
+
+    def metrics(self, scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> dict[str, float]:
+        """Nothing beside AUROC."""
+        return {}
