@@ -40,9 +40,17 @@ def test_the_table_follows_the_trials() -> None:
     table.started(trials[2])
     table.failed(trials[2], "no images")
     assert drawn(table)[4] == ["c", "0", "failed", "0.0"]
-    # By hand: 0.85 and the deviation of 0.9 and 0.8, which is sqrt(2 * 0.05^2).
-    assert " ".join(drawn(table)[-1]) == "mean of all trials 2 of 4 85.0 ± 7.1"
+    assert " ".join(drawn(table)[-1]) == "mean of 2 2 of 4 85.0"
     assert [record.target for record in table.were_there] == ["a"]
+
+
+def test_the_foot_is_the_mean_over_classes_with_its_deviation_over_seeds() -> None:
+    trials = [trial(name, seed) for name in "ab" for seed in (0, 1)]
+    table = TrialTable(trials, silent=True)
+    for each, auroc in zip(trials, (0.9, 0.8, 0.5, 0.8), strict=True):
+        table.finished(each, made(each.target, each.seed, auroc))
+    # By hand: the seeds have 0.7 and 0.8; their deviation is sqrt(2 * 0.05^2).
+    assert " ".join(drawn(table)[-1]) == "mean of 2 4 of 4 75.0 ± 7.1"
 
 
 def test_of_many_trials_the_latest_are_shown() -> None:

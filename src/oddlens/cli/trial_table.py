@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from statistics import fmean, stdev
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -100,21 +99,27 @@ class TrialTable:
         from rich.text import Text
 
         table = Table(box=box.SIMPLE_HEAD, show_footer=True)
-        done = [record.metrics.image_auroc for record in self._records.values()]
-        mean, deviation = "", ""
-        if done:
-            mean = f"{100 * fmean(done):.1f}"
-            deviation = f"± {100 * stdev(done):.1f}" if len(done) > 1 else ""
-        total = f"{len(done):,} of {len(self._trials):,}"
-        for header, footer in (
-            *(("class", "mean of all trials"), ("seed", total), ("AUROC, %", mean)),
-            *(("95 % interval", deviation), ("minutes", "")),
-        ):
+        foot, mean = self._foot()
+        total = f"{len(self._records):,} of {len(self._trials):,}"
+        footers = (foot, total, mean, "", "")
+        headers = ("class", "seed", "AUROC, %", "95 % interval", "minutes")
+        for header, footer in zip(headers, footers, strict=True):
             table.add_column(header, footer)
         for trial in self._shown():
             cells = (trial.target, str(trial.seed), *self._state(trial))
             table.add_row(*map(Text, cells))
         return table
+
+    def _foot(self) -> tuple[str, str]:
+        """What the mean is of, and the mean over classes with its deviation over seeds."""
+        from oddlens.evaluation.summary import percent, summarise
+
+        summaries = summarise(self._records.values())
+        if not summaries:
+            return "", ""
+        last = summaries[-1]
+        of = f"mean of {len(last.classes):,}"
+        return of, percent(last.mean if last.mean is not None else last.mean_of_means)
 
     def _shown(self) -> Sequence[Trial]:
         """All trials, or where they would not fit on a screen the latest that began."""
