@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -71,6 +72,19 @@ def test_several_may_append_to_one_file_at_once(file: RecordFile) -> None:
         list(pool.map(append_many, "abcd"))
     found = [(record.target, record.seed) for record in file.read()]
     assert sorted(found) == [(name, seed) for name in "abcd" for seed in range(25)]
+
+
+def test_an_append_waits_for_another_to_end(file: RecordFile) -> None:
+    file.append(made("a"))
+    with file.path.open("rb") as other, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        appended = pool.submit(file.append, made("b"))
+        with pytest.raises(TimeoutError):
+            appended.result(timeout=0.2)
+        assert len(file.read()) == 1
+        fcntl.flock(other, fcntl.LOCK_UN)
+        appended.result(timeout=30)
+    assert len(file.read()) == 2
 
 
 def test_the_schema_refuses_what_it_does_not_know() -> None:

@@ -81,6 +81,12 @@ def test_the_images_of_a_class(mnist: Path) -> None:
     assert set(threes[:, 2:30, 2:30].ravel().tolist()) == {4}
 
 
+def test_other_labels_are_another_data_set(mnist: Path) -> None:
+    before = open_data("mnist", mnist).sha256
+    (mnist / "t10k-labels-idx1-ubyte.gz").write_bytes(idx(np.array([3, 1])))
+    assert open_data("mnist", mnist).sha256 != before
+
+
 @pytest.mark.parametrize(
     ("break_", "message"),
     [

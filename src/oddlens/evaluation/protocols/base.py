@@ -155,7 +155,7 @@ def limited(test: TestSet, limit: int | None) -> TestSet:
     rng = np.random.default_rng(0)
     normal, anomalous = np.flatnonzero(~test.labels), np.flatnonzero(test.labels)
     wanted = round(limit * len(normal) / len(test.labels))
-    count = min(max(wanted, 2, limit - len(anomalous)), len(normal), limit - 2)
+    count = min(max(wanted, 2), limit - 2)
     chosen = np.sort(
         np.concatenate(
             [rng.permutation(normal)[:count], rng.permutation(anomalous)[: limit - count]]
