@@ -34,7 +34,7 @@ class MultiCueOptions(DetectorOptions):
     )
     stem: Literal[1, 2, 4] = Field(2, description="compact: stride of the encoder's first layer")
     unet_widths: tuple[PositiveInt, ...] = Field(
-        (64, 96, 128), min_length=1, description="channels of the U-Net's levels (MC-U3)"
+        (48, 96), min_length=1, description="channels of the U-Net's levels (MC-U3)"
     )
     unet_stem: Literal[1, 2, 4] = Field(2, description="side of the blocks the U-Net folds")
     grid: int = Field(3, ge=2, le=6, description="pieces a side (MC-U5)")
