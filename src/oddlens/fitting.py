@@ -89,7 +89,9 @@ def fit(
     with torch.random.fork_rng([chosen] if chosen.type == "cuda" else []):
         with _interruptible("preparing", checkpoint):
             _start_afresh(detector, seed)
-            detector.to(chosen)
+            detector.to(chosen).eval()
+            with torch.no_grad():
+                detector.prepare(parts.train)
             deadline = None
             if budget is not None:
                 after = _seconds_after_training(detector, parts, _MOST_PROBED * budget)
@@ -99,6 +101,7 @@ def fit(
                 detector,
                 detector.stages(),
                 parts.train,
+                tune=parts.tune,
                 seed=seed,
                 epochs=epochs,
                 deadline=deadline,
@@ -109,6 +112,11 @@ def fit(
                 resume=resume,
                 progress=tell,
             )
+        monitored = {
+            each["name"]: each["monitored"] for each in record.stages if "monitored" in each
+        }
+        if monitored:
+            detector.diagnostics["while training, on held-out normals"] = monitored
         with _interruptible("adapting to normal images", checkpoint):
             detector.eval()
             # Not in inference mode, whose tensors could never be trained or loaded into again.
