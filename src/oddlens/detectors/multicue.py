@@ -157,6 +157,7 @@ class MultiCue(Detector):
             epochs=config.epochs,
             batch_size=config.batch_size,
             share=1 - config.colour_share,
+            monitor=self.monitor_pieces,
         )
 
     def _colour_stage(self) -> Stage:
@@ -173,6 +174,7 @@ class MultiCue(Detector):
             batch_size=config.batch_size,
             share=config.colour_share,
             clip=config.clip,
+            monitor=self.monitor_colours,
         )
 
     def piece_loss(self, images: Tensor, generator: Generator) -> dict[str, Tensor]:
