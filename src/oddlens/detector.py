@@ -303,7 +303,7 @@ class Detector(nn.Module, ABC):
         assert self.standardiser is not None
         cues = self.raw_cues(images)
         values = {name: each.numpy() for name, each in cues.scores.items()}
-        scores = fuse(self.standardiser(values), self.config.fusion)
+        scores = fuse(self.standardiser(values), self.config.fusion, self.standardiser.reference)
         return Scored(scores, values, self._fused_map(cues) if maps else None)
 
     def raw_cues(self, images: Tensor) -> Cues:

@@ -26,6 +26,7 @@ from oddlens.images import (
     open_source,
 )
 from oddlens.scoring import Calibration, Standardiser
+from oddlens.scoring.fusion import RANKED
 from oddlens.training import TrainingRecord, train
 from oddlens.training.checkpoint import CHECKPOINT
 
@@ -262,11 +263,10 @@ def standardise(detector: Detector, tune: ImageCache, tell: Progress | None = No
         done += len(images)
         if tell is not None:
             tell("standardise", done, len(tune))
-    detector.standardiser = (
-        Standardiser.fit({name: np.concatenate(values) for name, values in scores.items()})
-        if detector.config.standardise
-        else Standardiser.unit(scores)
-    )
+    found = {name: np.concatenate(values) for name, values in scores.items()}
+    scales = Standardiser.fit(found) if detector.config.standardise else Standardiser.unit(found)
+    ranked = detector.config.fusion in RANKED
+    detector.standardiser = scales.with_reference(found) if ranked else scales
     detector.map_standardiser = _pixel_standardiser(sums, pixels)
 
 
