@@ -282,11 +282,14 @@ def speed(folder: Path = RESULTS) -> str:
     """What was measured of speed."""
     records = read(SPEED, folder)
     rows = [
-        [_text(each, "what"), _number(each.get("value")), _text(each, "unit"), _text(each, "note")]
+        [
+            *(_text(each, "what"), _number(each.get("value")), _text(each, "unit")),
+            *(_text(each, "note"), _machine(each)),
+        ]
         for each in records
     ]
-    headers = ("what", "value", "unit", "note")
-    return f"{markdown(headers, rows or [[NOT_RUN] * 4])}\n\n{origin(records, SPEED)}"
+    headers = ("what", "value", "unit", "note", "machine")
+    return f"{markdown(headers, rows or [[NOT_RUN] * 5])}\n\n{origin(records, SPEED)}"
 
 
 TABLES: dict[str, Callable[[Path], str]] = {
@@ -327,6 +330,11 @@ def _with_interval(record: Record, name: str) -> str:
     if low is None or high is None:
         return f"{100 * value:.1f}"
     return f"{100 * value:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def _machine(record: Record) -> str:
+    hardware = (record.get("provenance") or {}).get("hardware") or {}
+    return str(hardware.get("cpu", "unknown"))
 
 
 def _whole(value: Any) -> str:

@@ -32,8 +32,6 @@ VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
     ("training masks", "cells 4, 8, 16, 32", {"cells": [4, 8, 16, 32]}),
     ("resolution", "64 px", {"image_size": 64, "cells": [2, 4, 8], "scoring_cells": [2, 4]}),
     ("resolution", "192 px", {"image_size": 192}),
-    ("network", "half the channels", {"widths": [48, 64, 96]}),
-    ("arithmetic", "float32", {"precision": "32"}),
 ]
 
 

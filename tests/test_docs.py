@@ -235,9 +235,15 @@ def rows_after(name: str, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
 
 
-def test_the_table_of_options_is_that_of_the_detector() -> None:
+@pytest.mark.parametrize(
+    ("page", "method"),
+    [("docs/methods/ssm.md", oddlens.SSM), ("docs/methods/multitask.md", oddlens.MultiTask)],
+)
+def test_the_table_of_options_is_that_of_the_detector(
+    page: str, method: type[oddlens.Detector]
+) -> None:
     told = {}
-    for name, default, _ in rows_after("docs/methods/ssm.md", "## Options"):
+    for name, default, _ in rows_after(page, "## Options"):
         value = default.strip("`")
         try:
             told[name.strip("`")] = json.loads(value) if value != "32" else value
@@ -245,7 +251,7 @@ def test_the_table_of_options_is_that_of_the_detector() -> None:
             told[name.strip("`")] = value
     actual = {
         name: list(info.default) if isinstance(info.default, tuple) else info.default
-        for name, info in oddlens.SSM.options().items()
+        for name, info in method.options().items()
     }
     assert told == actual
 

@@ -152,7 +152,19 @@ def test_ablations_by_group_with_the_unchanged_detector_first(tmp_path: Path) ->
 def test_speed_as_it_was_measured(tmp_path: Path) -> None:
     record = {"what": "default against released", "value": 5.4321, "unit": "times", "note": "n"}
     write(tmp_path, "speed", {**record, "provenance": ORIGIN})
-    assert rows(tables.speed(tmp_path))[1:] == [["default against released", "5.43", "times", "n"]]
+    (row,) = rows(tables.speed(tmp_path))[1:]
+    assert row == ["default against released", "5.43", "times", "n", "A CPU"]
+
+
+def test_an_ablation_is_compared_with_the_baseline_of_its_own_data(tmp_path: Path) -> None:
+    base = [
+        trial(0, 0.9, group="default"),
+        trial(0, 0.7, group="default", data="magnetic_tile", label="subject=surface"),
+    ]
+    cells = trial(0, 0.6, group="surface", data="magnetic_tile", label="small cells")
+    write(tmp_path, "ssm_ablation", *base, cells)
+    labels = [row[0] for row in rows(tables.ssm_ablations(tmp_path))[1:]]
+    assert labels == ["subject=surface", "small cells"]
 
 
 @pytest.mark.parametrize("name", tables.TABLES)
