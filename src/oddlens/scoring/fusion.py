@@ -8,7 +8,6 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-
 from scipy.special import ndtri_exp
 
 from oddlens.errors import UsageError
