@@ -88,9 +88,11 @@ def _plain(value: Any) -> str:
 
 
 def minutes(record: Record) -> str:
-    """The training budget."""
+    """The training budget: minutes, or steps where they were fixed."""
     value = record.get("minutes")
-    return NOT_RUN if value is None else f"{value:g}"
+    if value is None:
+        return f"{record['steps']:,} steps" if record.get("steps") else NOT_RUN
+    return f"{value:g}"
 
 
 def markdown(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -261,7 +263,9 @@ def _ablation(records: Records) -> str:
     places = sorted(found, key=lambda place: order.index(place[0]))
     names = {"image_auroc": "image AUROC", "pixel_auroc": "pixel AUROC", "aupro": "AUPRO"}
     headers = [
-        f"{data}, {length} min: {name}" for data, length in places for name in names.values()
+        f"{data}, {length if 'steps' in length else f'{length} min'}: {name}"
+        for data, length in places
+        for name in names.values()
     ]
     rows = []
     for (label, given), each in grouped(records, _label, options).items():
