@@ -382,6 +382,7 @@ class Prepared(Recorder):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.calls: list[str] = []
+        self.brightness: torch.Tensor
         self.register_buffer("brightness", torch.zeros(()))
 
     def prepare(self, train: ImageCache) -> None:

@@ -39,7 +39,8 @@ def pictures(count: int, seed: int = 0, *, grey: bool = False) -> NDArray[np.uin
     made = np.clip(made + random.normal(0, 20, (count, SIDE, SIDE, 3)), 0, 255)
     if grey:
         made = made[..., :1].repeat(3, axis=-1)
-    return made.astype(np.uint8)
+    small: NDArray[np.uint8] = made.astype(np.uint8)
+    return small
 
 
 def as_batch(pixels: NDArray[np.uint8]) -> Tensor:

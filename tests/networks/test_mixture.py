@@ -40,7 +40,7 @@ def test_the_likelihood_is_that_of_torch_distributions(
         Categorical(logits=mixture.log_weight.movedim(1, -1)),
         MultivariateNormal(means, scale_tril=factors(mixture)),
     )
-    wanted = oracle.log_prob(colours().movedim(1, -1))
+    wanted = oracle.log_prob(colours().movedim(1, -1))  # type: ignore[no-untyped-call]
     torch.testing.assert_close(mixture.log_likelihood(colours()), wanted)
 
 

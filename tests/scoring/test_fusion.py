@@ -111,7 +111,7 @@ def test_fisher_and_stouffer_are_those_of_scipy() -> None:
         expected = [
             stats.combine_pvalues(each, method=how).statistic for each in np.transpose(p_values)
         ]
-        assert np.allclose(fuse(scores, how, REFERENCE), expected)  # type: ignore[arg-type]
+        assert np.allclose(fuse(scores, how, REFERENCE), expected)
 
 
 @pytest.mark.parametrize("how", ["rank_product", "fisher", "stouffer"])

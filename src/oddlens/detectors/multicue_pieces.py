@@ -163,5 +163,6 @@ class PieceTasks:
 
     def _attention(self, logits: Tensor) -> Tensor:
         if self.config.attention == "off":
-            return uniform(*logits.shape, logits.device)
+            count, pieces = logits.shape
+            return uniform(count, pieces, logits.device)
         return logits.softmax(dim=1)

@@ -38,7 +38,8 @@ def density(attention: Tensor) -> Tensor:
 
 def entropy_share(attention: Tensor) -> Tensor:
     """Entropy of P over log n: ``(N, n)``, n >= 2, to ``(N,)`` in [0, 1]."""
-    return torch.special.entr(attention).sum(dim=1) / math.log(attention.shape[1])
+    entropy: Tensor = torch.special.entr(attention).sum(dim=1)
+    return entropy / math.log(attention.shape[1])
 
 
 def warn_if_collapsed(share: float) -> bool:

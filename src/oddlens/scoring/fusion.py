@@ -99,7 +99,8 @@ def _combined(tails: list[tuple[FloatArray, FloatArray]], how: str) -> FloatArra
     if how == "stouffer":
         # From the smaller tail: the other one is 0 to rounding.
         parts = [np.where(p < q, -ndtri_exp(p), ndtri_exp(q)) for p, q in tails]
-        return _mean(parts) * len(parts) ** 0.5
+        total: FloatArray = _mean(parts) * len(parts) ** 0.5
+        return total
     surprise = _mean([-p for p, _ in tails])
     return surprise * (2 * len(tails)) if how == "fisher" else surprise
 
