@@ -19,7 +19,7 @@ from oddlens.detector import Scored
 from oddlens.errors import DataError, Interrupted, TrainingError, UsageError
 from oddlens.images import ImageCache, holdout_split
 from oddlens.scoring import Cues
-from oddlens.training import lightning_adapter
+from oddlens.training import Stage, lightning_adapter
 from tests.toys import SIZE, Toy, cache, noise, same_weights
 
 # Few images leave one to standardise with.
@@ -371,3 +371,51 @@ def test_a_look_that_takes_too_long_is_not_repeated() -> None:
     estimate = fitting._seconds_after_training(detector, parts, patience=0.04)
     assert time.monotonic() - begin < 0.39
     assert estimate == pytest.approx((17 + 1 + 3) * 0.2, rel=0.3)
+
+
+# --- a look at the images before training ---------------------------------------------------------
+
+
+class Prepared(Recorder):
+    """Notes when it is asked to prepare; its stages depend on what it saw."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.calls: list[str] = []
+        self.brightness: torch.Tensor
+        self.register_buffer("brightness", torch.zeros(()))
+
+    def prepare(self, train: ImageCache) -> None:
+        assert not self.training
+        assert not torch.is_grad_enabled()
+        assert not self.brightness.any(), "the second fit does not start afresh"
+        self.calls.append("prepare")
+        self.seen["prepare"] = set()
+        for images in self.batches(train):
+            self.seen["prepare"] |= self.known(images)
+            self.brightness += images.sum()
+
+    def stages(self) -> list[Stage]:
+        self.calls.append("stages")
+        return super().stages()
+
+
+def test_a_method_looks_at_the_training_images_before_its_stages_are_made() -> None:
+    detector = Prepared()
+    images = np.empty((30, SIZE, SIZE, 3), np.uint8)
+    images[:] = np.arange(30, dtype=np.uint8)[:, None, None, None] * 6
+    for _ in range(2):
+        detector.fit(images, epochs=1, device="cpu")
+    assert detector.calls == ["prepare", "stages"] * 2
+    assert detector.seen["prepare"] == detector.seen["train"]
+    kept = Prepared()
+    kept.load_state_dict(detector.state_dict())
+    assert kept.brightness == detector.brightness
+
+
+@pytest.mark.parametrize("fusion", ["fisher", "stouffer", "rank_product"])
+def test_a_fusion_that_ranks_keeps_what_it_ranks_against(fusion: str) -> None:
+    detector = Toy(fusion=fusion).fit(noise(30), epochs=1, device="cpu")
+    assert detector.standardiser is not None
+    assert set(detector.standardiser.reference) == set(detector.standardiser.mean)
+    assert np.isfinite(detector.score(noise(5))).all()

@@ -35,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "fitting": DETECTOR_KNOWS | {"detector"},
     "model_card": DETECTOR_KNOWS | {"detector"},
     "detectors": DETECTOR_KNOWS | {"detector", "networks", "pretext"},
-    "evaluation": BASE | {"artifact", "detector", "images", "predictions", "scoring"},
+    "evaluation": BASE | {"artifact", "detector", "detectors", "images", "predictions", "scoring"},
     "report": BASE | {"detector", "evaluation", "images", "map_store", "predictions", "scoring"},
     "demo": BASE | {"detector", "detectors", "evaluation", "images", "predictions", "report"},
 }

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from oddlens.detector import Detector, load
     from oddlens.detectors.geometric_transforms import GeometricTransforms
+    from oddlens.detectors.multicue import MultiCue
     from oddlens.detectors.multitask import MultiTask
     from oddlens.detectors.ssm import SSM
     from oddlens.errors import OddlensError
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "GeometricTransforms": "oddlens.detectors.geometric_transforms",
+    "MultiCue": "oddlens.detectors.multicue",
     "MultiTask": "oddlens.detectors.multitask",
     "SSM": "oddlens.detectors.ssm",
     "Detector": "oddlens.detector",
@@ -38,6 +40,7 @@ __all__ = [
     "Detector",
     "Evaluation",
     "GeometricTransforms",
+    "MultiCue",
     "MultiTask",
     "OddlensError",
     "Prediction",

@@ -80,6 +80,17 @@ class Detector(nn.Module, ABC):
 
     # --- what a method writes -----------------------------------------------------------------
 
+    def prepare(self, train: ImageCache) -> None:
+        """Look at the images before training; nothing, unless overridden.
+
+        Called once a fit, after the fresh start and before ``stages()``, in evaluation mode and
+        without gradients, also where a run is resumed: the same images must lead to the same.
+        What it decides goes into buffers, so that the artifact holds it.
+
+        Args:
+            train: the images that training will see.
+        """
+
     @abstractmethod
     def stages(self) -> list[Stage]:
         """The training phases, in order."""
@@ -292,7 +303,7 @@ class Detector(nn.Module, ABC):
         assert self.standardiser is not None
         cues = self.raw_cues(images)
         values = {name: each.numpy() for name, each in cues.scores.items()}
-        scores = fuse(self.standardiser(values), self.config.fusion)
+        scores = fuse(self.standardiser(values), self.config.fusion, self.standardiser.reference)
         return Scored(scores, values, self._fused_map(cues) if maps else None)
 
     def raw_cues(self, images: Tensor) -> Cues:

@@ -26,6 +26,7 @@ from oddlens.images import (
     open_source,
 )
 from oddlens.scoring import Calibration, Standardiser
+from oddlens.scoring.fusion import RANKED
 from oddlens.training import TrainingRecord, train
 from oddlens.training.checkpoint import CHECKPOINT
 
@@ -89,7 +90,9 @@ def fit(
     with torch.random.fork_rng([chosen] if chosen.type == "cuda" else []):
         with _interruptible("preparing", checkpoint):
             _start_afresh(detector, seed)
-            detector.to(chosen)
+            detector.to(chosen).eval()
+            with torch.no_grad():
+                detector.prepare(parts.train)
             deadline = None
             if budget is not None:
                 after = _seconds_after_training(detector, parts, _MOST_PROBED * budget)
@@ -99,6 +102,7 @@ def fit(
                 detector,
                 detector.stages(),
                 parts.train,
+                tune=parts.tune,
                 seed=seed,
                 epochs=epochs,
                 deadline=deadline,
@@ -109,6 +113,11 @@ def fit(
                 resume=resume,
                 progress=tell,
             )
+        monitored = {
+            each["name"]: each["monitored"] for each in record.stages if "monitored" in each
+        }
+        if monitored:
+            detector.diagnostics["while training, on held-out normals"] = monitored
         with _interruptible("adapting to normal images", checkpoint):
             detector.eval()
             # Not in inference mode, whose tensors could never be trained or loaded into again.
@@ -254,11 +263,10 @@ def standardise(detector: Detector, tune: ImageCache, tell: Progress | None = No
         done += len(images)
         if tell is not None:
             tell("standardise", done, len(tune))
-    detector.standardiser = (
-        Standardiser.fit({name: np.concatenate(values) for name, values in scores.items()})
-        if detector.config.standardise
-        else Standardiser.unit(scores)
-    )
+    found = {name: np.concatenate(values) for name, values in scores.items()}
+    scales = Standardiser.fit(found) if detector.config.standardise else Standardiser.unit(found)
+    ranked = detector.config.fusion in RANKED
+    detector.standardiser = scales.with_reference(found) if ranked else scales
     detector.map_standardiser = _pixel_standardiser(sums, pixels)
 
 

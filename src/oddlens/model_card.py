@@ -42,6 +42,7 @@ def model_card(detector: Detector) -> str:
             f"- on {hardware.get('device')} ({hardware.get('machine')}, {hardware.get('threads')} "
             f"threads), torch {hardware.get('torch')}",
             "",
+            *_diagnostics_lines(done.get("diagnostics", {})),
             "## Calibration",
             "",
             *_calibration_lines(detector.calibration),
@@ -72,6 +73,27 @@ def _calibration_lines(calibration: Calibration) -> list[str]:
         lines.append(f"| {rate:g} | {threshold.guaranteed:.4f} | {threshold.value:.6g} |")
     message = calibration.threshold(_RATES[0]).message
     return [*lines, "", f"{message[0].upper()}{message[1:]}."] if message else lines
+
+
+def _diagnostics_lines(diagnostics: dict[str, Any]) -> list[str]:
+    """What the method tells of its training, a line each; nothing where it tells nothing."""
+    if not diagnostics:
+        return []
+    lines = [f"- {name}: {_told(value)}" for name, value in diagnostics.items()]
+    return ["## Diagnostics", "", *lines, ""]
+
+
+def _told(value: Any) -> str:
+    """A value out of JSON in words: what is nested is joined by commas and semicolons."""
+    match value:
+        case dict():
+            return ", ".join(f"{name} {_told(each)}" for name, each in value.items())
+        case list() | tuple():
+            return "; ".join(map(_told, value))
+        case float():
+            return f"{value:.5g}"
+        case _:
+            return str(value)
 
 
 def _skipped(count: int) -> str:

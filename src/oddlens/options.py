@@ -37,7 +37,9 @@ class DetectorOptions(BaseModel):
         "auto", description="arithmetic of training; scoring is always float32"
     )
     standardise: bool = Field(True, description="scale cues on held-out normals before fusion")
-    fusion: Fusion = Field("mean", description="how standardised cues become the score")
+    fusion: Fusion = Field(
+        "mean", description="how cues become the score; the last three on conformal p-values"
+    )
 
     @classmethod
     def preset_defaults(cls, preset: Preset) -> dict[str, Any]:

@@ -22,7 +22,7 @@ HEAVY = (
     "lightning",
     "PIL",
 )
-VERBS = ("fit", "score", "evaluate", "check", "info", "demo")
+VERBS = ("fit", "score", "evaluate", "benchmark", "check", "info", "demo")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([v, "--help"] for v in VERBS)])

@@ -66,7 +66,7 @@ def answering(detector: Recognition, gain: float) -> None:
 
 def test_there_is_a_head_for_each_task_and_eleven_images_for_all() -> None:
     detector = MultiTask()
-    sizes = {name: head.out_features for name, head in detector.network.heads.items()}  # type: ignore[union-attr]
+    sizes = {name: head.out_features for name, head in detector.network.heads.items()}
     assert sizes == {"vertical": 3, "horizontal": 3, "rotation": 4, "jigsaw": 3}
     assert sum(task.classes for task in detector.tasks()) == 13
     assert len(set(detector.distinct_images())) == 11

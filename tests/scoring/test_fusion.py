@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import stats
 
 from oddlens.errors import DataError, UsageError
 from oddlens.scoring import Fusion, fuse
+from oddlens.scoring.tails import log_tails
 
 HOW: list[Fusion] = ["mean", "median", "max", "min"]
 ORACLE: dict[str, Callable[..., np.ndarray]] = {
@@ -93,3 +95,47 @@ def test_wrong_calls_are_refused() -> None:
         fuse({}, "mean")
     with pytest.raises(UsageError, match="'a': 2, 'b': 3"):
         fuse({"a": np.zeros(2), "b": np.zeros(3)}, "mean")
+
+
+# --- fusions of p-values --------------------------------------------------------------------------
+
+NORMALS = np.random.default_rng(0).normal(size=(2, 200))
+REFERENCE = {"a": NORMALS[0], "b": NORMALS[1]}
+
+
+def test_fisher_and_stouffer_are_those_of_scipy() -> None:
+    """Within the range of the held-out values p-values are ranks, and scipy combines them."""
+    scores = {"a": np.array([-1.0, 0.5, 1.5]), "b": np.array([0.2, -0.7, 1.1])}
+    p_values = [np.exp(log_tails(scores[name], REFERENCE[name])[0]) for name in scores]
+    for how in ("fisher", "stouffer"):
+        expected = [
+            stats.combine_pvalues(each, method=how).statistic for each in np.transpose(p_values)
+        ]
+        assert np.allclose(fuse(scores, how, REFERENCE), expected)
+
+
+@pytest.mark.parametrize("how", ["rank_product", "fisher", "stouffer"])
+def test_ranked_fusions_are_monotone_beyond_every_held_out_value(how: Fusion) -> None:
+    steps = np.array([-9.0, -1.0, 0.0, 2.0, 5.0, 50.0, 500.0])
+    for name, other in (("a", "b"), ("b", "a")):
+        found = fuse({name: steps, other: np.zeros(7)}, how, REFERENCE)
+        assert (np.diff(found) > 0).all()
+
+
+def test_the_rank_product_orders_images_as_fisher_does() -> None:
+    rng = np.random.default_rng(1)
+    scores = {"a": rng.normal(size=50) * 3, "b": rng.normal(size=50) * 3}
+    fused = [fuse(scores, how, REFERENCE) for how in ("rank_product", "fisher")]
+    assert np.allclose(4 * fused[0], fused[1])
+
+
+def test_units_do_not_matter_to_ranks() -> None:
+    scores = {"a": [0.3, 4.0], "b": [1.0, -3.0]}
+    scaled = {name: np.multiply(each, 1000) for name, each in scores.items()}
+    reference = {name: each * 1000 for name, each in REFERENCE.items()}
+    assert np.allclose(fuse(scores, "fisher", REFERENCE), fuse(scaled, "fisher", reference))
+
+
+def test_without_held_out_values_a_ranked_fusion_is_refused() -> None:
+    with pytest.raises(UsageError, match="fit it with fusion=fisher"):
+        fuse({"a": [1.0]}, "fisher", {})

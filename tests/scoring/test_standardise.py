@@ -18,6 +18,14 @@ from oddlens.scoring import Standardiser
 VALUES = st.lists(st.floats(-1e100, 1e100), min_size=1, max_size=30)
 
 
+def test_held_out_values_are_kept_for_fusions_that_rank() -> None:
+    values = {"a": np.array([3.0, 1.0, 2.0])}
+    fitted = Standardiser.fit(values).with_reference(values)
+    assert fitted.reference["a"] == tuple(sorted(fitted(values)["a"]))
+    assert Standardiser.from_json(json.loads(json.dumps(fitted.to_json()))) == fitted
+    assert "reference" not in Standardiser.fit(values).to_json(), "as older versions read it"
+
+
 def test_a_method_may_leave_its_cues_as_they_are() -> None:
     unit = Standardiser.unit(["a", "b"])
     values = {"a": np.array([-3.25, 1e9]), "b": np.array([0.1, -0.0])}

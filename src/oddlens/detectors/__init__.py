@@ -15,6 +15,7 @@ METHODS = {
     "ssm": "oddlens.detectors.ssm:SSM",
     "multitask": "oddlens.detectors.multitask:MultiTask",
     "geometric": "oddlens.detectors.geometric_transforms:GeometricTransforms",
+    "multicue": "oddlens.detectors.multicue:MultiCue",
 }
 """Method name to ``module:class``."""
 

@@ -84,8 +84,13 @@ class Recognition(Detector):
                 schedule=cosine,
                 epochs=config.epochs,
                 batch_size=config.batch_size,
+                monitor=self.solved,
             )
         ]
+
+    def solved(self, images: Tensor, generator: Generator) -> dict[str, float]:
+        """Each task's accuracy on images ``(N, 3, S, S)``, in the fixed form of scoring."""
+        return {name: accuracy(logits) for name, logits in self.answers(images, None).items()}
 
     def loss(self, images: Tensor, generator: Generator) -> dict[str, Tensor]:
         """The cross-entropies of every head over every transform, summed; mean over images.

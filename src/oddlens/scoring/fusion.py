@@ -8,14 +8,22 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtri_exp
 
 from oddlens.errors import UsageError
 from oddlens.scoring._arrays import FloatArray, as_scores
+from oddlens.scoring.tails import log_tails
 
-Fusion = Literal["mean", "median", "max", "min"]
+Fusion = Literal["mean", "median", "max", "min", "rank_product", "fisher", "stouffer"]
+RANKED = ("rank_product", "fisher", "stouffer")
+"""The rules that look at how rare a cue is among held-out normals, not at its size."""
 
 
-def fuse(scores: Mapping[str, npt.ArrayLike], how: Fusion) -> FloatArray:
+def fuse(
+    scores: Mapping[str, npt.ArrayLike],
+    how: Fusion,
+    reference: Mapping[str, npt.ArrayLike] | None = None,
+) -> FloatArray:
     """Fuse cues into one score an image.
 
     Every rule is monotone: raising a cue never lowers the score. The result for an image does not
@@ -24,16 +32,22 @@ def fuse(scores: Mapping[str, npt.ArrayLike], how: Fusion) -> FloatArray:
     Args:
         scores: for each cue, (N,) standardised values, at least one cue.
         how: ``mean`` averages the evidence; ``median`` ignores a minority of odd cues; ``max``
-            takes one cue's word for it; ``min`` asks all cues to agree.
+            takes one cue's word for it; ``min`` asks all cues to agree. Three more turn each cue
+            into a smooth conformal p-value first (``scoring.tails``): ``fisher`` is
+            ``-2 sum log p``, ``stouffer`` the sum of normal quantiles over the root of their
+            number, ``rank_product`` the negative log of the geometric mean of the ranks, which
+            orders images as ``fisher`` does.
+        reference: for each cue, (n,) values of held-out normals; for those three.
 
     Returns:
-        (N,) float64, higher = more anomalous, not clamped. With one cue, that cue unchanged.
+        (N,) float64, higher = more anomalous, not clamped. With one cue, ``mean``, ``median``,
+        ``max`` and ``min`` leave it unchanged.
 
     Raises:
         UsageError: an unknown ``how``, no cue, or cues with different N.
         DataError: a value, or the fused score, is not finite.
     """
-    if how not in _RULES:
+    if how not in get_args(Fusion):
         raise UsageError(f"fusion {how!r} is unknown: choose one of {', '.join(get_args(Fusion))}")
     if not scores:
         raise UsageError("there is no cue to fuse")
@@ -42,6 +56,17 @@ def fuse(scores: Mapping[str, npt.ArrayLike], how: Fusion) -> FloatArray:
     sizes = {name: array.size for name, array in zip(sorted(scores), arrays, strict=True)}
     if len(set(sizes.values())) > 1:
         raise UsageError(f"cues of different numbers of images cannot be fused: {sizes}")
+    if how in RANKED:
+        if reference is None or any(name not in reference for name in scores):
+            raise UsageError(
+                f"fusion {how} ranks cues among held-out normals, and this detector kept none; "
+                f"fit it with fusion={how}"
+            )
+        tails = [
+            log_tails(array, reference[name])
+            for name, array in zip(sorted(scores), arrays, strict=True)
+        ]
+        return as_scores(_combined(tails, how), f"{how} of the cues")
     with np.errstate(over="ignore"):  # An overflow is reported by the next line, as an error.
         fused = _RULES[how](arrays)
     return as_scores(fused, f"{how} of the cues")
@@ -68,6 +93,16 @@ def _max(arrays: list[FloatArray]) -> FloatArray:
 
 def _min(arrays: list[FloatArray]) -> FloatArray:
     return reduce(np.minimum, arrays)
+
+
+def _combined(tails: list[tuple[FloatArray, FloatArray]], how: str) -> FloatArray:
+    if how == "stouffer":
+        # From the smaller tail: the other one is 0 to rounding.
+        parts = [np.where(p < q, -ndtri_exp(p), ndtri_exp(q)) for p, q in tails]
+        total: FloatArray = _mean(parts) * len(parts) ** 0.5
+        return total
+    surprise = _mean([-p for p, _ in tails])
+    return surprise * (2 * len(tails)) if how == "fisher" else surprise
 
 
 _RULES: dict[str, Callable[[list[FloatArray]], FloatArray]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ class _StandardiserJson(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     cues: Annotated[dict[str, _CueJson], Field(min_length=1)]
+    reference: dict[str, list[FiniteFloat]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,13 @@ class Standardiser:
     Attributes:
         mean: for each cue, the mean.
         std: for each cue, the standard deviation, always above 0.
+        reference: for each cue, the sorted standardised values of the held-out normals, for the
+            fusions that rank; empty where none was asked for.
     """
 
     mean: dict[str, float]
     std: dict[str, float]
+    reference: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
     @classmethod
     def fit(cls, scores: Mapping[str, npt.ArrayLike]) -> Standardiser:
@@ -78,6 +82,13 @@ class Standardiser:
         named = list(names)
         return cls(dict.fromkeys(named, 0.0), dict.fromkeys(named, 1.0))
 
+    def with_reference(self, scores: Mapping[str, npt.ArrayLike]) -> Standardiser:
+        """The same, keeping the raw ``scores`` of held-out normals, (n,) for each cue, to rank."""
+        standardised = self(scores)
+        return replace(
+            self, reference={name: tuple(np.sort(each)) for name, each in standardised.items()}
+        )
+
     def __call__(self, scores: Mapping[str, npt.ArrayLike]) -> dict[str, FloatArray]:
         """Standardise the cues of N images.
 
@@ -103,9 +114,9 @@ class Standardiser:
 
     def to_json(self) -> dict[str, Any]:
         """A dict that JSON can hold; floats survive exactly, since JSON writes their ``repr``."""
-        return {
-            "cues": {name: {"mean": self.mean[name], "std": self.std[name]} for name in self.mean}
-        }
+        cues = {name: {"mean": self.mean[name], "std": self.std[name]} for name in self.mean}
+        kept = {name: [float(value) for value in each] for name, each in self.reference.items()}
+        return {"cues": cues, "reference": kept} if kept else {"cues": cues}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Standardiser:
@@ -115,12 +126,13 @@ class Standardiser:
             ArtifactError: ``data`` is not what ``to_json`` writes.
         """
         try:
-            cues = _StandardiserJson.model_validate(data).cues
+            read = _StandardiserJson.model_validate(data)
         except ValidationError as error:
             raise ArtifactError(f"the saved standardisation is damaged: {error}") from error
         return cls(
-            {name: cue.mean for name, cue in cues.items()},
-            {name: cue.std for name, cue in cues.items()},
+            {name: cue.mean for name, cue in read.cues.items()},
+            {name: cue.std for name, cue in read.cues.items()},
+            {name: tuple(values) for name, values in read.reference.items()},
         )
 
 

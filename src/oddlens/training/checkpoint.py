@@ -25,6 +25,7 @@ class RunState:
         step: how many of its steps are done.
         seconds: spent on it.
         losses: of its steps.
+        monitored: what its monitor found so far.
         records: what the stages did that have ended.
         signature: what tells one run from another.
         options: of the method.
@@ -35,6 +36,7 @@ class RunState:
     step: int = 0
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
+    monitored: list[dict[str, float]] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
     signature: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)

@@ -27,6 +27,7 @@ from torch import Generator, Tensor, nn
 from oddlens.errors import Interrupted, TrainingError
 from oddlens.images import ImageCache
 from oddlens.training.checkpoint import KEY, RunState
+from oddlens.training.monitor import Monitor
 from oddlens.training.plan import Plan
 from oddlens.training.stage import Stage
 
@@ -101,12 +102,14 @@ class _StageModule(L.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Tensor, batch_idx: int) -> None:
         self._run.plan.advance()
         self._run.report()
+        self._run.monitor.during()
         if self._run.ends:
             self.trainer.should_stop = True
 
     def on_train_epoch_end(self) -> None:
         if self._run.ends:
             self.trainer.should_stop = True
+        self._run.monitor.end()
         self._run.save(self.trainer, force=self.trainer.should_stop)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -131,6 +134,7 @@ class StageRun:
         before: the stages that have ended, the losses of this one before a resume, and what else
             a checkpoint carries on.
         progress: called with (stage name, step, planned steps).
+        tune: held-out images for the stage's monitor, or None.
         interrupted: whether Ctrl-C asked for the end.
     """
 
@@ -146,11 +150,20 @@ class StageRun:
     restore: Path | None = None
     before: RunState = field(default_factory=RunState)
     progress: Callable[[str, int, int], None] | None = None
+    tune: ImageCache | None = None
     interrupted: bool = False
 
     def __post_init__(self) -> None:
         self._losses = list(self.before.losses)
         self._terms: dict[str, Tensor] = {}
+        self.monitor = Monitor(
+            self.detector,
+            self.stage,
+            self.tune,
+            self.plan,
+            [self.seed, self.index],
+            self.before.monitored,
+        )
         self._saved_at = time.monotonic()
         self._saved_step = self.plan.step if self.restore else None
         self._warned = False
@@ -224,16 +237,18 @@ class StageRun:
             "final_loss": sum(last) / len(last) if last else None,
             "final_terms": {name: float(term) for name, term in self._terms.items()},
             "history": [[i, round(loss, 6)] for i, loss in enumerate(self._losses)][::stride],
+            **({"monitored": self.monitor.points} if self.monitor.points else {}),
         }
 
     def state(self) -> RunState:
         """Where the run stands; at the plan's end, that is the beginning of the next stage."""
         state = RunState(**vars(self.before))
         if self.plan.done:
-            state.stage, state.losses = self.index + 1, []
+            state.stage, state.losses, state.monitored = self.index + 1, [], []
             state.records = [*self.before.records, self.record()]
         else:
             state.stage, state.losses = self.index, self._losses
+            state.monitored = self.monitor.points
             state.step, state.seconds = self.plan.step, self.plan.elapsed
         return state
 

@@ -29,7 +29,8 @@ class TrainingRecord:
 
     Attributes:
         stages: of each stage ``name, steps, seconds, batch_size, final_loss, final_terms`` and
-            ``history`` (pairs of step and loss); a resumed run's include what went before.
+            ``history`` (pairs of step and loss), and ``monitored`` where the stage has a monitor;
+            a resumed run's include what went before.
         precision: the arithmetic of the networks, ``"32"`` or ``"bf16"``.
         changed: the options that were changed when the run was resumed.
     """
@@ -49,6 +50,7 @@ def train(
     stages: Sequence[Stage],
     images: ImageCache,
     *,
+    tune: ImageCache | None = None,
     seed: int,
     epochs: int | None = None,
     deadline: float | None = None,
@@ -65,6 +67,7 @@ def train(
         detector: holds every stage's module; its whole state goes into the checkpoint.
         stages: the phases.
         images: the images to train on.
+        tune: held-out images for the stages' monitors, or None to do without.
         seed: decides every random draw, together with the stage and the step.
         epochs: passes over the images, for every stage; None for each stage's own length.
         deadline: reading of ``time.monotonic`` at which to end, all stages together; excludes
@@ -110,6 +113,7 @@ def train(
             stage=stages[index],
             index=index,
             images=images,
+            tune=tune,
             plan=plan,
             seed=seed,
             device=device,
@@ -118,6 +122,7 @@ def train(
             restore=path if here.step else None,
             before=RunState(
                 losses=here.losses,
+                monitored=here.monitored,
                 records=list(finished),
                 signature=state.signature,
                 options=state.options,

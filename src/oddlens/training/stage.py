@@ -12,6 +12,10 @@ from torch.optim import Optimizer
 Loss = Callable[[Tensor, Generator], dict[str, Tensor]]
 """``(images (N, 3, S, S), generator) -> terms``: scalars whose sum is minimised."""
 
+Watch = Callable[[Tensor, Generator], dict[str, float]]
+"""``(held-out images (N, 3, S, S), generator) -> values``: means over the images, such as each
+task's accuracy."""
+
 Schedule = Callable[[float], float]
 """``progress in [0, 1] -> factor`` on the base learning rate."""
 
@@ -34,6 +38,8 @@ class Stage:
         batch_size: images a step.
         share: of a budget in minutes, relative to the other stages.
         clip: largest gradient norm, or None.
+        monitor: how well the task is solved on held-out normals, asked a few times while training
+            and at its end, in evaluation mode and without gradients; or None.
     """
 
     name: str
@@ -46,6 +52,7 @@ class Stage:
     batch_size: int
     share: float = 1.0
     clip: float | None = None
+    monitor: Watch | None = field(default=None, kw_only=True)
 
 
 def cosine(progress: float, *, warmup: float = 0.03) -> float:

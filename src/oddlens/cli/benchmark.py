@@ -1,0 +1,316 @@
+"""``oddlens benchmark``: a published way to evaluate, trial by trial."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from oddlens.cli.options import Device, JsonFlag, Preset, QuietFlag, parse_settings, suggestion
+from oddlens.cli.runner import verb
+from oddlens.cli.screen import Screen
+from oddlens.cli.trial_table import TrialTable
+from oddlens.errors import UsageError
+
+if TYPE_CHECKING:
+    from oddlens.evaluation.protocols import Trial
+    from oddlens.evaluation.runner import Outcome
+    from oddlens.evaluation.summary import Published, Summary
+    from oddlens.images.catalogue import ClassData
+
+
+@verb
+def benchmark(
+    protocol: Annotated[
+        str, typer.Argument(metavar="PROTOCOL", help="A way to evaluate: one-vs-all.")
+    ],
+    data: Annotated[
+        str,
+        typer.Option(
+            "--data",
+            help="A data set: fashion-mnist, mnist, cifar10, digits, or folder for any tree of "
+            "train/<class> and test/<class>.",
+        ),
+    ],
+    method: Annotated[str, typer.Option("--method", help="Which detector.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", help="Folder of the records (or a .jsonl file), one line a trial."
+        ),
+    ],
+    root: Annotated[
+        Path | None, typer.Option("--root", help="Where the data set lies; digits needs none.")
+    ] = None,
+    preset: Annotated[
+        Preset, typer.Option("--preset", help="A fast network, or the published one (for a GPU).")
+    ] = "compact",
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--classes", help="Classes by name or number, such as 0-4 or cat,dog; default: all."
+        ),
+    ] = None,
+    seeds: Annotated[
+        list[str] | None, typer.Option("--seeds", help="Such as 0-2 or 0,1,2; default: 0.")
+    ] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option("--max-minutes", help="Budget of each trial's training.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="Passes over the images, instead.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="OPTION=VALUE",
+            help="Set an option of the method (`oddlens info --method` lists them); repeatable.",
+        ),
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, help="Trials at a time, which share the cores.")
+    ] = 1,
+    test_limit: Annotated[
+        int | None,
+        typer.Option(
+            "--test-limit",
+            min=4,
+            help="Look at this many test images only: quick, recorded as such and kept apart.",
+        ),
+    ] = None,
+    device: Annotated[Device, typer.Option("--device", help="Where to compute.")] = "auto",
+    quiet: QuietFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Measure a method by a published protocol, trial by trial.
+
+    Each trial is recorded as it ends; the same command goes on where it was cut off.
+    """
+    if max_minutes is not None and epochs is not None:
+        raise UsageError("--max-minutes and --epochs exclude each other: give one of them")
+    if max_minutes is not None and not 0 < max_minutes < float("inf"):
+        raise UsageError(f"--max-minutes is {max_minutes:g}; it must be above 0")
+    chosen_seeds = read_numbers(seeds or ["0"], "--seeds")
+
+    from oddlens.evaluation.protocols import Trial, get_protocol
+    from oddlens.evaluation.records import RecordFile
+    from oddlens.evaluation.runner import run_trials
+    from oddlens.evaluation.trial import load_data
+
+    screen = Screen(as_json=as_json, quiet=quiet)
+    chosen_protocol = get_protocol(protocol)
+    options, config = _options(method, preset, settings or [], data)
+    loaded = load_data(data, root)
+    targets = chosen_protocol.targets(loaded)
+    if classes is not None:
+        targets = read_classes(classes, targets)
+    trials = [
+        Trial(
+            protocol=chosen_protocol.name,
+            data=data,
+            root=root,
+            data_sha256=loaded.sha256,
+            target=target,
+            method=method.lower(),
+            options=options,
+            seed=seed,
+            minutes=max_minutes,
+            epochs=epochs,
+            test_limit=test_limit,
+            device=device,
+        )
+        for seed in chosen_seeds
+        for target in targets
+    ]
+    file = RecordFile(results_file(out, chosen_protocol.name, loaded.name))
+    if jobs > 1 and max_minutes is not None:
+        screen.note(f"{jobs} trials share the machine, so a budget in minutes buys less; recorded")
+    table = TrialTable(trials, silent=as_json or quiet)
+    with table:
+        outcome = run_trials(trials, file, jobs=jobs, command=_command(root, out), watcher=table)
+    _tell_warnings(screen, outcome, table, config)
+    _tell(screen, outcome, loaded, trials, file.path)
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+def read_numbers(words: Sequence[str], option: str) -> list[int]:
+    """Read ``0,2`` and ``0-4``, each number once, in the given order.
+
+    Raises:
+        UsageError: something is no number.
+    """
+    found: list[int] = []
+    for word in (part.strip() for each in words for part in each.split(",")):
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", word)
+        if match is None:
+            raise UsageError(f"{option} {word}: write numbers, such as 0,1,2 or 0-2")
+        first = int(match[1])
+        found += range(first, int(match[2] or first) + 1)
+    if not found:
+        raise UsageError(f"{option} {', '.join(words)}: a range that is empty")
+    return list(dict.fromkeys(found))
+
+
+def read_classes(words: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Read names of classes, or their numbers, each class once, in the given order.
+
+    Raises:
+        UsageError: there is no such class.
+    """
+    found: list[str] = []
+    for word in (part.strip() for each in words for part in each.split(",")):
+        if word in known:
+            found.append(word)
+        elif re.fullmatch(r"\d+(-\d+)?", word):
+            numbers = read_numbers([word], "--classes")
+            if numbers[-1] >= len(known):
+                raise UsageError(f"--classes {word}: they are numbered 0 to {len(known) - 1}")
+            found += [known[number] for number in numbers]
+        else:
+            raise UsageError(f"--classes {word}: there is no such class; {suggestion(word, known)}")
+    return list(dict.fromkeys(found))
+
+
+def results_file(out: Path, protocol: str, data: str) -> Path:
+    """Where the records go: a file that is named as one, else one in the folder."""
+    if out.suffix == ".jsonl":
+        return out
+    return out / (re.sub(r"\W+", "_", f"{protocol}_{data}") + ".jsonl")
+
+
+def _options(
+    method: str, preset: str, settings: Sequence[str], data: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of a trial's detector with the flips that fit the data, and all it then has."""
+    from oddlens.detectors import get_method
+    from oddlens.images.catalogue import find_entry, fitting_flips
+
+    detector = get_method(method)
+    known = detector.options()
+    given = parse_settings(settings, known, method)
+    if "preset" in given:
+        raise UsageError("--set preset: write it as --preset")
+    flips = fitting_flips(find_entry(data).content)
+    if "flips" in known and "flips" not in given:
+        switch = isinstance(known["flips"].default, bool)
+        given["flips"] = flips != "none" if switch else flips
+    options = {"preset": preset, **given}
+    return options, detector(**options).config.model_dump(mode="json")
+
+
+def _command(root: Path | None, out: Path) -> str:
+    """The command as it was given, with no place on this machine in it."""
+    arguments = sys.argv[1:]
+    for place in filter(None, (root, out)):
+        arguments = [each.replace(str(place), place.name or ".") for each in arguments]
+    return shlex.join(["oddlens", *arguments])
+
+
+def _tell_warnings(
+    screen: Screen, outcome: Outcome, table: TrialTable, config: dict[str, Any]
+) -> None:
+    told: dict[str, list[str]] = {}
+    for record in outcome.records:
+        if record in table.were_there:
+            continue
+        for line in record.warnings:  # the same of many trials is told once
+            told.setdefault(re.sub(r"[\d.,]+", "#", line), []).append(line)
+    for line, *more in told.values():
+        screen.warn(f"{line} (and {len(more):,} like it)" if more else line)
+    other = {
+        name
+        for record in table.were_there
+        for name in {*config, *record.config}
+        if config.get(name) != record.config.get(name)
+    }
+    if other:
+        screen.warn(
+            f"trials that were recorded earlier had another default of {', '.join(sorted(other))}: "
+            "use another --out to run them anew"
+        )
+    for trial, reason in outcome.failed:
+        screen.warn(f"{trial.target}, seed {trial.seed} failed: {reason}")
+
+
+def _tell(
+    screen: Screen,
+    outcome: Outcome,
+    data: ClassData,
+    trials: Sequence[Trial],
+    path: Path,
+) -> None:
+    from oddlens.evaluation.summary import published, summarise
+
+    screen.note(f"records: {path}")
+    others = published(trials[0].protocol, data.name)
+    summaries = summarise(outcome.records)
+    facts = {
+        "file": path,
+        "data": data.name,
+        "data_note": data.note,
+        "trials": len(trials),
+        "done": len(outcome.records),
+        "recorded_earlier": outcome.skipped,
+        "failed": [
+            {"target": trial.target, "seed": trial.seed, "reason": reason}
+            for trial, reason in outcome.failed
+        ],
+        "summaries": [_as_json(summary) for summary in summaries],
+        "published": [vars(each) for each in others],
+    }
+    rows = [row for summary in summaries for row in _rows(summary)]
+    rows += _published_rows(others) if rows else []
+    screen.result(facts, rows, headers=["normal class", "AUROC, %", "95 % interval", "seeds", ""])
+
+
+def _as_json(summary: Summary) -> dict[str, Any]:
+    return {
+        **vars(summary.configuration),
+        "options": summary.records[0].options,
+        "classes": {name: vars(spread) for name, spread in summary.classes.items()},
+        "mean": vars(summary.mean) if summary.mean else None,
+        "mean_of_means": summary.mean_of_means,
+        "cues": summary.cues,
+    }
+
+
+def _rows(summary: Summary) -> Iterator[list[str]]:
+    """A row for each class, one for their mean, one for each cue alone."""
+    from oddlens.evaluation.summary import percent
+
+    for name, spread in summary.classes.items():
+        own = [record for record in summary.records if record.target == name]
+        minutes = sum(record.fit_seconds for record in own) / len(own) / 60
+        interval = ""
+        if len(own) == 1:
+            metrics = own[0].metrics
+            low, high = 100 * metrics.image_auroc_low, 100 * metrics.image_auroc_high
+            interval = f"{low:.1f} to {high:.1f}"
+        seeds = ", ".join(map(str, spread.seeds))
+        yield [name, percent(spread), interval, seeds, f"{minutes:.1f} min"]
+    configuration = summary.configuration
+    about = [configuration.data_note]
+    if configuration.test_limit is not None:
+        about.append(f"{configuration.test_limit:,} test images only")
+    mean = summary.mean if summary.mean is not None else summary.mean_of_means
+    seeds = ", ".join(map(str, summary.mean.seeds)) if summary.mean is not None else ""
+    count = len(summary.classes)
+    title = f"mean of {count:,} {'class' if count == 1 else 'classes'}"
+    yield [title, percent(mean), "", seeds, "; ".join(filter(None, about))]
+    for cue, value in summary.cues.items():
+        yield [f"  cue {cue} alone", percent(value), "", "", ""]
+
+
+def _published_rows(others: Sequence[Published]) -> Iterator[list[str]]:
+    from oddlens.evaluation.summary import percent
+
+    for other in others:
+        source = f"{other.source}; {other.note}" if other.note else other.source
+        yield [f"published: {other.who}, all classes", percent(other.mean), "", "", source]

@@ -1,0 +1,381 @@
+"""MultiCue: efficient anomaly detection using self-supervised multi-cue tasks.
+
+Jezequel, Vu, Beaudet, Histace, IEEE TIP 2023, arXiv 2111.12379. Three cues, learned from normal
+images alone: structure (a piece-wise puzzle), colour (by how much was each piece's hue turned?) and
+texture (which colours has the centre, given its luminance and the border?). Puzzle and tint share
+an encoder and a pass, re-colorization has a U-Net.
+
+The formulas are known to us from a third-party summary; details named MC-Un are our choice.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+import torch
+from torch import Generator, Tensor, nn
+
+from oddlens.detector import Detector
+from oddlens.detectors.multicue_options import MultiCueOptions, TaskName
+from oddlens.detectors.multicue_pieces import Look, PieceTasks, piece_network
+from oddlens.errors import DataError
+from oddlens.images import ImageCache
+from oddlens.networks.mixture import PER_COMPONENT
+from oddlens.networks.unet import UNet
+from oddlens.options import DetectorOptions
+from oddlens.pretext.attention import density, entropy_share, to_pixels, warn_if_collapsed
+from oddlens.pretext.augmentation import jittered, mirrored
+from oddlens.pretext.puzzle import accuracy, puzzle_loss
+from oddlens.pretext.recolorization import (
+    CHANNELS,
+    chroma,
+    colour_nll,
+    over_the_whole,
+    to_lab,
+    visible_part,
+)
+from oddlens.pretext.tint import expected_error
+from oddlens.scoring import Cues
+from oddlens.scoring.ood import ClassMoments, mahalanobis
+from oddlens.training.stage import Stage, cosine
+
+TOO_EASY = 0.999
+"""Accuracy on held-out normals from which on anomalies will be recognised as well (our choice)."""
+GREY = 1.0
+"""Mean chroma in Lab below which images count as grey: less than half of a difference that can be
+seen, which is about 2.3 (our choice, MC-U18)."""
+_MEASURED = 256
+"""Training images whose chroma is measured, at most."""
+
+
+class MultiCue(Detector):
+    """Puzzle, tint and re-colorization; detects and localizes.
+
+    On grey training images tint and re-colorization carry no signal: ``prepare`` drops them.
+
+    Args:
+        options: see ``MultiCueOptions``; every option is a keyword. ``preset="compact"`` (default)
+            has networks for CPUs; ``preset="paper"`` WRN-16-4 and a larger U-Net.
+    """
+
+    method: ClassVar[str] = "multicue"
+    Options: ClassVar[type[DetectorOptions]] = MultiCueOptions
+    config: MultiCueOptions
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        config = self.config
+        self.pieces = piece_network(config)
+        outputs = PER_COMPONENT * config.components
+        self.unet = UNet(CHANNELS, outputs, config.unet_widths, stem=config.unet_stem)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        look = PieceTasks.of(config)
+        # In the artifact, so that a later version that draws others leaves a model as it is.
+        self.orders: Tensor
+        self.turns: Tensor
+        self.has_colour: Tensor
+        self.register_buffer("orders", look.orders)
+        self.register_buffer("turns", look.turns)
+        self.register_buffer("has_colour", torch.tensor(True))
+        for name, classes in (("puzzle", config.grid**2), ("tint", config.angles)):
+            self.register_buffer(f"{name}_means", torch.zeros(classes, classes).double())
+            self.register_buffer(f"{name}_precision", torch.eye(classes).double())
+
+    @property
+    def active(self) -> tuple[TaskName, ...]:
+        """The tasks that were asked for and that the training images have a signal for."""
+        grey = not bool(self.has_colour)
+        return tuple(name for name in self.config.tasks if name == "puzzle" or not grey)
+
+    @property
+    def piece_tasks(self) -> tuple[TaskName, ...]:
+        """Those of the discriminative branch."""
+        return tuple(name for name in self.active if name != "recolorization")
+
+    # --- training -----------------------------------------------------------------------------
+
+    def prepare(self, train: ImageCache) -> None:
+        """Drop the colour tasks where the training images are grey (MC-U18).
+
+        Raises:
+            DataError: no task is left.
+        """
+        stride = max(1, -(-len(train) // _MEASURED))
+        sample = train.subset(range(0, len(train), stride))
+        measured = torch.cat([chroma(images) for images in self.batches(sample)])
+        found = float(measured.double().mean())
+        self.has_colour.fill_(found >= GREY)
+        self.diagnostics["mean chroma of the training images"] = round(found, 3)
+        dropped = [name for name in self.config.tasks if name not in self.active]
+        if not dropped:
+            return
+        named = " and ".join(dropped)
+        self.diagnostics["tasks dropped"] = dropped
+        if not self.active:
+            raise DataError(
+                f"the training images are grey (mean chroma {found:.2f}), and {named} learns from "
+                'colour alone; add puzzle to the option tasks, as in tasks=["puzzle"]'
+            )
+        warnings.warn(
+            f"the training images are grey (mean chroma {found:.2f}): {named} has nothing to learn "
+            "from and is left out",
+            UserWarning,
+            stacklevel=2,
+        )
+
+    def stages(self) -> list[Stage]:
+        """Puzzle and tint, then re-colorization, which reads the first one's attention map.
+
+        The branches are trained separately and share nothing (MC-U4).
+        """
+        made = []
+        if self.piece_tasks:
+            made.append(self._piece_stage())
+        if "recolorization" in self.active:
+            made.append(self._colour_stage())
+        return made
+
+    def _piece_stage(self) -> Stage:
+        config = self.config
+
+        def optimizer(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+            rate, decay = config.learning_rate, config.weight_decay
+            if config.optimizer == "adam":
+                return torch.optim.Adam(parameters, lr=rate, weight_decay=decay)
+            return torch.optim.SGD(
+                parameters, lr=rate, momentum=0.9, nesterov=True, weight_decay=decay
+            )
+
+        return Stage(
+            name="pieces",
+            module=self.pieces,
+            loss=self.piece_loss,
+            optimizer=optimizer,
+            schedule=cosine,
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            share=1 - config.colour_share,
+            monitor=self.monitor_pieces,
+        )
+
+    def _colour_stage(self) -> Stage:
+        config = self.config
+        return Stage(
+            name="recolor",
+            module=self.unet,
+            loss=self.colour_loss,
+            optimizer=lambda parameters: torch.optim.Adam(
+                parameters, lr=config.colour_learning_rate
+            ),
+            schedule=cosine,
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            share=config.colour_share,
+            clip=config.clip,
+            monitor=self.monitor_colours,
+        )
+
+    def piece_loss(self, images: Tensor, generator: Generator) -> dict[str, Tensor]:
+        """sum_i P_i (CE_i + lambda_t L_tint,i) + lambda_d n^2 Var(P), mean over the batch.
+
+        With ``attention="l"`` the map is fitted to the losses without weighing them: encoder and
+        heads learn from the plain mean, P from the same losses held fixed (our choice).
+
+        Args:
+            images: ``(N, 3, S, S)`` in [0, 1].
+            generator: draws mirroring, shifts, permutations, angles and offsets.
+        """
+        config = self.config
+        look = self._tasks.drawn(self.pieces, self._varied(images, generator), generator)
+        weighs = config.attention in ("u", "both")
+        weight = look.attention if weighs else 1 / config.grid**2
+        by_slot = self._slot_losses(look)
+        terms = {name: (weight * each).sum(dim=1).mean() for name, each in by_slot.items()}
+        if config.attention == "l":
+            held = torch.stack(list(by_slot.values())).sum(dim=0).detach()
+            terms["attention"] = (look.attention * held).sum(dim=1).mean()
+        if config.attention != "off":
+            terms["density"] = config.lambda_d * density(look.attention)
+        return terms
+
+    def _slot_losses(self, look: Look) -> dict[str, Tensor]:
+        """The loss of every slot, ``(N, n)``, by task."""
+        made = {}
+        if "puzzle" in self.active:
+            made["puzzle"] = puzzle_loss(look.position, look.order)
+        if "tint" in self.active:
+            error = expected_error(look.tint, look.angle, look.errors)
+            made["tint"] = self.config.lambda_t * error
+        return made
+
+    def colour_loss(self, images: Tensor, generator: Generator) -> dict[str, Tensor]:
+        """mean(Q NLL) over the centre's pixels; Q is 1 where attention is off.
+
+        Args:
+            images: ``(N, 3, S, S)`` in [0, 1].
+            generator: draws mirroring and shifts.
+        """
+        nll, weight = self._colours(self._varied(images, generator))
+        return {"recolorization": (weight * nll).mean()}
+
+    def _varied(self, images: Tensor, generator: Generator) -> Tensor:
+        images = mirrored(images, self.config.flips, generator)
+        return jittered(images, self.config.jitter, generator)
+
+    @property
+    def _tasks(self) -> PieceTasks:
+        return PieceTasks.of(
+            self.config, orders=self.orders, turns=self.turns, active=self.piece_tasks
+        )
+
+    def _colours(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """NLL of the centre's pixels and their weights Q, ``(N, S - 2 alpha, S - 2 alpha)``."""
+        config = self.config
+        with torch.autocast(images.device.type, enabled=False):
+            lab = to_lab(images.float())
+        output = self.unet(visible_part(lab, config.alpha))
+        nll = colour_nll(output, lab, config.alpha, diagonal=config.covariance == "diagonal")
+        if config.attention not in ("l", "both") or not self.piece_tasks:
+            return nll, torch.ones_like(nll)
+        with torch.no_grad():
+            attention = self._tasks.untouched(self.pieces, images)
+        return nll, to_pixels(attention, config.image_size, config.alpha)
+
+    # --- scoring ------------------------------------------------------------------------------
+
+    def cues(self, images: Tensor) -> Cues:
+        """Structure, colour and texture, each with a map.
+
+        The maps of structure and colour are the pieces' scores in their original places, averaged
+        over the passes; that of texture is the negative log-likelihood by pixel, extended over the
+        border, where there is no evidence, by the nearest value of the centre.
+
+        Args:
+            images: ``(N, 3, S, S)`` in [0, 1].
+        """
+        scores: dict[str, Tensor] = {}
+        maps: dict[str, Tensor] = {}
+        if self.piece_tasks:
+            look = self._tasks.fixed(self.pieces, images)
+            weight = self._weights(look)
+            for name, evidence in self._evidence(look).items():
+                passes = (weight * evidence).sum(dim=1).view(-1, len(images))
+                scores[name] = passes.mean(dim=0)
+                maps[name] = self._tasks.located(evidence, look, len(images))
+        if "recolorization" in self.active:
+            nll, weight = self._colours(images)
+            scores["texture"] = (weight * nll).double().mean(dim=(-2, -1))
+            maps["texture"] = over_the_whole(nll, self.config.alpha)
+        return Cues(scores, maps)
+
+    def _weights(self, look: Look) -> Tensor:
+        """Of every slot in the mean over pieces, ``(R N, n)``."""
+        if self.config.weighting == "attention" and self.config.attention in ("u", "both"):
+            return look.attention.double()
+        return torch.full_like(look.attention, 1 / self.config.grid**2, dtype=torch.float64)
+
+    def _evidence(self, look: Look) -> dict[str, Tensor]:
+        """How odd each slot's answer is: ``(R N, n)`` float64 by cue."""
+        found = {}
+        if "puzzle" in self.active:
+            found["structure"] = self._judged("puzzle", self.config.ood, look.position, look.order)
+        if "tint" in self.active:
+            found["colour"] = (
+                expected_error(look.tint.double(), look.angle, look.errors.double())
+                if self.config.tint_ood == "expected_error"
+                else self._judged("tint", self.config.tint_ood, look.tint, look.angle)
+            )
+        return found
+
+    def _judged(self, task: str, function: str, logits: Tensor, labels: Tensor) -> Tensor:
+        if function == "softmax_truth":
+            solved = logits.double().softmax(dim=-1).gather(-1, labels[..., None])[..., 0]
+            return 1 - solved
+        means, precision = getattr(self, f"{task}_means"), getattr(self, f"{task}_precision")
+        return mahalanobis(logits, labels, means, precision)
+
+    # --- statistics of normal images ----------------------------------------------------------
+
+    def monitor_pieces(self, images: Tensor, generator: Generator) -> dict[str, float]:
+        """Accuracy of puzzle and tint and entropy of P (over log n) on images ``(N, 3, S, S)``."""
+        look = self._tasks.fixed(self.pieces, images)
+        found = {}
+        for name, logits, labels in self._answered(look):
+            found[f"{name} accuracy"] = accuracy(logits, labels)
+        if self.config.attention != "off":
+            found["attention entropy"] = float(entropy_share(look.attention).mean())
+        return found
+
+    def monitor_colours(self, images: Tensor, generator: Generator) -> dict[str, float]:
+        """Mean negative log-likelihood of the centre's colours, unweighted."""
+        return {"recolorization nll": float(self._colours(images)[0].mean())}
+
+    def _answered(self, look: Look) -> list[tuple[str, Tensor, Tensor]]:
+        """Name, logits and labels of the active classification tasks."""
+        every = [("puzzle", look.position, look.order), ("tint", look.tint, look.angle)]
+        return [each for each in every if each[0] in self.active]
+
+    def images_to_adapt(self, train: int, tune: int) -> int:
+        """Held-out images for the diagnostics; training images for Mahalanobis statistics."""
+        return tune + min(train, self._sampled())
+
+    def _sampled(self) -> int:
+        asked = "mahalanobis" in (self.config.ood, self.config.tint_ood)
+        return self.config.statistics_images if asked and self.piece_tasks else 0
+
+    def adapt(self, train: ImageCache, tune: ImageCache, tell: Callable[[int, int], None]) -> None:
+        """Fit the statistics of logits; measure on held-out normals how well each task is solved.
+
+        A ``UserWarning`` names a task that is too easy or was not learned, and a collapsed map.
+        """
+        total, done = self.images_to_adapt(len(train), len(tune)), 0
+        moments = {"puzzle": ClassMoments(self.config.grid**2)}
+        moments["tint"] = ClassMoments(self.config.angles)
+        sample = train.subset(range(min(len(train), self._sampled())))
+        for images in self.batches(sample):
+            for name, logits, labels in self._answered(self._tasks.fixed(self.pieces, images)):
+                moments[name].add(logits.flatten(0, 1), labels.flatten())
+            done += len(images)
+            tell(done, total)
+        for name in self.piece_tasks if len(sample) else ():
+            means, precision = moments[name].statistics()
+            getattr(self, f"{name}_means").copy_(means)
+            getattr(self, f"{name}_precision").copy_(precision)
+        measured: dict[str, float] = {}
+        for images in self.batches(tune):
+            for key, value in self._monitored(images).items():
+                measured[key] = measured.get(key, 0.0) + value * len(images) / len(tune)
+            done += len(images)
+            tell(done, total)
+        self._tell_of(measured)
+
+    def _monitored(self, images: Tensor) -> dict[str, float]:
+        generator = Generator()
+        found = self.monitor_pieces(images, generator) if self.piece_tasks else {}
+        if "recolorization" in self.active:
+            found |= self.monitor_colours(images, generator)
+        return found
+
+    def _tell_of(self, measured: dict[str, float]) -> None:
+        self.diagnostics["on held-out normals"] = {
+            name: round(value, 4) for name, value in measured.items()
+        }
+        chances = {"puzzle": 1 / self.config.grid**2, "tint": 1 / self.config.angles}
+        for name in self.piece_tasks:
+            value, chance = measured[f"{name} accuracy"], chances[name]
+            if value >= TOO_EASY:
+                problem = "is too easy: anomalies will pass it as well"
+            elif value < chance + 0.1 * (1 - chance):
+                problem = "was not learned: its cue says little; train longer or leave it out"
+            else:
+                continue
+            warnings.warn(
+                f"task {name} {problem} ({100 * value:.1f} % of held-out normals are recognised, "
+                f"chance is {100 * chance:.1f} %)",
+                UserWarning,
+                stacklevel=1,
+            )
+        if "attention entropy" in measured:
+            warn_if_collapsed(measured["attention entropy"])

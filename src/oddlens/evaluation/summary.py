@@ -1,0 +1,184 @@
+"""Records of trials as a table: mean and deviation over seeds, and the mean over classes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from statistics import fmean, stdev
+from typing import Any
+
+from oddlens.evaluation.records import Record
+from oddlens.images.catalogue import CATALOGUE
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Values of several seeds.
+
+    Attributes:
+        mean: of them.
+        deviation: sample standard deviation; None of a single one.
+        seeds: which, sorted.
+    """
+
+    mean: float
+    deviation: float | None
+    seeds: tuple[int, ...]
+
+    @classmethod
+    def over(cls, by_seed: dict[int, float]) -> Spread:
+        """Of one value a seed, at least one."""
+        values = list(by_seed.values())
+        deviation = stdev(values) if len(values) > 1 else None
+        return cls(fmean(values), deviation, tuple(sorted(by_seed)))
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What records must share to stand in one table.
+
+    Attributes:
+        protocol, data, data_note, data_sha256, method, minutes, epochs, test_limit: as in
+            ``Record``.
+        options: as in ``Record``, as JSON text.
+        device: the GPU's name or ``cpu``: the tiers are never mixed.
+    """
+
+    protocol: str
+    data: str
+    data_note: str
+    data_sha256: str
+    method: str
+    options: str
+    minutes: float | None
+    epochs: int | None
+    test_limit: int | None
+    device: str
+
+    @classmethod
+    def of(cls, record: Record) -> Configuration:
+        """The configuration of one record."""
+        return cls(
+            record.protocol,
+            record.data,
+            record.data_note,
+            record.data_sha256,
+            record.method,
+            json.dumps(record.options, sort_keys=True),
+            record.minutes,
+            record.epochs,
+            record.test_limit,
+            str(record.provenance.get("hardware", {}).get("device", "cpu")),
+        )
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The table of one configuration.
+
+    Attributes:
+        configuration: whose.
+        classes: AUROC of each class over its seeds, in the data set's order, or where the catalogue
+            does not know it in order of first appearance.
+        mean: of the classes' AUROC, over those seeds for which every class in the table is there;
+            None where there is no such seed.
+        mean_of_means: mean over the classes of their means, whatever seeds each has.
+        cues: the mean over all records of the AUROC of each cue alone.
+        records: all of them.
+    """
+
+    configuration: Configuration
+    classes: dict[str, Spread]
+    mean: Spread | None
+    mean_of_means: float
+    cues: dict[str, float]
+    records: tuple[Record, ...]
+
+
+def summarise(records: Iterable[Record]) -> list[Summary]:
+    """Make a table for each configuration, in order of first appearance.
+
+    Of two records of one class and seed, the later counts.
+
+    Args:
+        records: of any trials.
+    """
+    groups: dict[Configuration, dict[tuple[str, int], Record]] = {}
+    for record in records:
+        group = groups.setdefault(Configuration.of(record), {})
+        group[record.target, record.seed] = record
+    return [_summary(key, list(group.values())) for key, group in groups.items()]
+
+
+def _summary(configuration: Configuration, records: Sequence[Record]) -> Summary:
+    by_class: dict[str, dict[int, float]] = {}
+    for record in records:
+        by_class.setdefault(record.target, {})[record.seed] = record.metrics.image_auroc
+    whole = set.intersection(*({*by_seed} for by_seed in by_class.values()))
+    means = {seed: fmean(by_seed[seed] for by_seed in by_class.values()) for seed in whole}
+    names = _in_order(list(by_class), configuration.data)
+    classes = {name: Spread.over(by_class[name]) for name in names}
+    cues: dict[str, list[float]] = {}
+    for record in records:
+        for name, value in record.cue_aurocs.items():
+            cues.setdefault(name, []).append(value)
+    return Summary(
+        configuration,
+        classes,
+        Spread.over(means) if means else None,
+        fmean(spread.mean for spread in classes.values()),
+        {name: fmean(values) for name, values in cues.items()},
+        tuple(records),
+    )
+
+
+def _in_order(names: Sequence[str], data: str) -> list[str]:
+    known = CATALOGUE[data].classes if data in CATALOGUE else ()
+    return [*(name for name in known if name in names), *(n for n in names if n not in known)]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A number that others published.
+
+    Attributes:
+        protocol, data: what it is of.
+        who: the method.
+        mean: AUROC over all classes, in [0, 1].
+        classes: AUROC by class, where known.
+        source: where the number is from.
+        note: what makes it differ from ours.
+    """
+
+    protocol: str
+    data: str
+    who: str
+    mean: float
+    source: str
+    classes: dict[str, float]
+    note: str = ""
+
+
+@cache
+def _all_published() -> tuple[Published, ...]:
+    text = (files("oddlens.evaluation") / "published.json").read_text(encoding="utf-8")
+    items: list[dict[str, Any]] = json.loads(text)
+    return tuple(Published(**{"classes": {}, **item}) for item in items)
+
+
+def published(protocol: str, data: str) -> list[Published]:
+    """What others published for a protocol and a data set; may be empty."""
+    return [each for each in _all_published() if (each.protocol, each.data) == (protocol, data)]
+
+
+def percent(spread: Spread | float | None) -> str:
+    """An AUROC for people, in percent: ``93.5 ± 0.2``."""
+    if spread is None:
+        return ""
+    if not isinstance(spread, Spread):
+        return f"{100 * spread:.1f}"
+    mean = f"{100 * spread.mean:.1f}"
+    return mean if spread.deviation is None else f"{mean} ± {100 * spread.deviation:.1f}"

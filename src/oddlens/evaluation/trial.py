@@ -1,0 +1,172 @@
+"""One trial: fit a detector, score the test split, and write down all that is to be told of it."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import oddlens
+from oddlens.detectors import get_method
+from oddlens.errors import DataError
+from oddlens.evaluation.intervals import delong_interval
+from oddlens.evaluation.metrics import auroc
+from oddlens.evaluation.origin import origin, peak_gpu_mib, peak_memory_mib, restart_peak_memory
+from oddlens.evaluation.protocols import TestSet, Trial, get_protocol
+from oddlens.evaluation.protocols.base import limited
+from oddlens.evaluation.records import Record, TrialMetrics
+from oddlens.images import open_source
+from oddlens.images.catalogue import ClassData, open_data
+
+if TYPE_CHECKING:
+    from oddlens.predictions import Predictions
+
+Progress = Callable[[str, int, int], None]
+_PACKAGE = str(Path(oddlens.__file__).parent)
+
+
+@functools.lru_cache(maxsize=1)
+def load_data(name: str, root: Path | None) -> ClassData:
+    """The data set, read once for all trials of a process; see ``open_data``."""
+    return open_data(name, root)
+
+
+def run_trial(
+    trial: Trial, *, command: str = "", jobs: int = 1, progress: Progress | None = None
+) -> Record:
+    """Fit and test.
+
+    Args:
+        trial: what to measure.
+        command: that was given, for the record.
+        jobs: how many trials share the machine, for the record.
+        progress: called with (phase, done, total).
+
+    Raises:
+        OddlensError: the data or options cannot be used, or training failed.
+        KeyboardInterrupt: Ctrl-C; nothing of this trial is kept.
+    """
+    data = load_data(trial.data, trial.root)
+    protocol = get_protocol(trial.protocol)
+    images = protocol.images(data, trial.target, trial.seed)
+    test = limited(images.test, trial.test_limit)
+    _refuse_one_sided(test, trial)
+    detector = get_method(trial.method)(**trial.options)
+    restart_peak_memory()
+    with _heard() as told:
+        start = time.perf_counter()
+        detector.fit(
+            images.train,
+            anomalies=images.anomalies,
+            epochs=trial.epochs,
+            max_minutes=trial.minutes,
+            seed=trial.seed,
+            device=trial.device,
+            progress=progress,
+        )
+        fitted = time.perf_counter()
+        predictions = detector.predict(test.images, maps=False, progress=progress)
+        scored = time.perf_counter()
+    labels, kinds = _of_predicted(test, predictions)
+    interval = delong_interval(predictions.scores, labels)
+    return Record(
+        protocol=trial.protocol,
+        data=data.name,
+        data_note=data.note,
+        data_sha256=trial.data_sha256,
+        target=trial.target,
+        method=trial.method,
+        options=plain(trial.options),
+        config=detector.config.model_dump(mode="json"),
+        seed=trial.seed,
+        minutes=trial.minutes,
+        epochs=trial.epochs,
+        test_limit=trial.test_limit,
+        metrics=TrialMetrics(
+            image_auroc=auroc(predictions.scores, labels),
+            image_auroc_low=interval.low,
+            image_auroc_high=interval.high,
+            n_train=len(images.train),
+            n_normal=int((~labels).sum()),
+            n_anomalous=int(labels.sum()),
+            n_skipped=len(predictions.skipped),
+            ms_per_image=1000 * (scored - fitted) / len(predictions),
+        ),
+        more_metrics=protocol.metrics(predictions.scores, labels),
+        cue_aurocs={name: auroc(values, labels) for name, values in predictions.cues.items()},
+        by_kind=_by_kind(predictions.scores, labels, kinds),
+        fit_seconds=round(fitted - start, 2),
+        steps=int(detector.fit_report["steps"]),
+        peak_memory_mib=peak_memory_mib(),
+        peak_gpu_mib=peak_gpu_mib(detector.device),
+        diagnostics=plain(detector.diagnostics),
+        fit=plain(detector.fit_report),
+        warnings=list(dict.fromkeys(told)),
+        provenance=origin(detector.device, command=command, jobs=jobs),
+    )
+
+
+def _refuse_one_sided(test: TestSet, trial: Trial) -> None:
+    """Say before training, not after it, that there will be no interval."""
+    normal, anomalous = int((~test.labels).sum()), int(test.labels.sum())
+    if min(normal, anomalous) < 2:
+        raise DataError(
+            f"{trial.data}, {trial.target}: has {normal} normal and {anomalous} anomalous test "
+            "images, but an AUROC with its interval needs two of each"
+        )
+
+
+def _of_predicted(
+    test: TestSet, predictions: Predictions
+) -> tuple[NDArray[np.bool_], NDArray[np.str_]]:
+    """Labels and kinds in the order of the predictions, without those that were skipped."""
+    left_out = {item.name for item in predictions.skipped}
+    source = open_source(test.images)
+    kept = np.array([source.name(at) not in left_out for at in range(len(source))])
+    return test.labels[kept], np.array(list(test.kinds))[kept]
+
+
+def _by_kind(
+    scores: NDArray[np.float64], labels: NDArray[np.bool_], kinds: NDArray[np.str_]
+) -> dict[str, float]:
+    """AUROC of each kind of anomaly against all normal images."""
+    return {
+        str(kind): auroc(scores[chosen], labels[chosen])
+        for kind in np.unique(kinds[labels])
+        for chosen in [~labels | (kinds == kind)]
+    }
+
+
+@contextmanager
+def _heard() -> Iterator[Sequence[str]]:
+    """Collect what oddlens warns of; what other libraries tell their developers is left out."""
+    told: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield told
+    told += [str(each.message) for each in caught if each.filename.startswith(_PACKAGE)]
+
+
+def plain(value: Any) -> Any:
+    """The same value in what JSON knows; NaN and infinities become null."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {str(key): plain(item) for key, item in value.items()}
+        case list() | tuple() | set():
+            return [plain(item) for item in value]
+        case _ if hasattr(value, "tolist"):  # numpy arrays and scalars, tensors
+            return plain(value.tolist())
+        case _:
+            return str(value)

@@ -1,0 +1,23 @@
+"""Named data sets of classes: what they are, how to obtain them, and how to read them.
+
+``open_data("fashion-mnist", root)`` gives labelled training and test images.
+"""
+
+from __future__ import annotations
+
+from oddlens.images.catalogue.entries import CATALOGUE, Entry, find_entry, open_data
+from oddlens.images.catalogue.flips import Content, Flips, fitting_flips
+from oddlens.images.catalogue.labelled import ClassData, Images, LabelledImages
+
+__all__ = [
+    "CATALOGUE",
+    "ClassData",
+    "Content",
+    "Entry",
+    "Flips",
+    "Images",
+    "LabelledImages",
+    "find_entry",
+    "fitting_flips",
+    "open_data",
+]

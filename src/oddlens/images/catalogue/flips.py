@@ -1,0 +1,30 @@
+"""The rule by which a data set is mirrored in training, or not."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Content = Literal["objects", "clothes", "characters", "unknown"]
+"""What the images of a data set show."""
+
+Flips = Literal["horizontal", "none"]
+
+
+def fitting_flips(content: Content) -> Flips:
+    """Say which mirroring fits what a data set shows.
+
+    The rule: training may mirror an image where its mirror image is as normal as it is itself.
+
+    - ``objects`` (photographs of objects and animals) and ``clothes``: left and right are an
+      accident of the camera, so horizontal flips are on, as in MHRot's code.
+    - ``characters`` (digits, letters): a mirrored 2 is no 2, so they are off.
+    - ``unknown`` (any folder of classes): off, because nothing is known of it (our choice);
+      who knows that mirroring fits turns it on.
+
+    Vertical flips are never on: gravity gives photographs an upper side, and upside down is one of
+    the things that a pretext task asks for (our choice).
+
+    Args:
+        content: what the images show.
+    """
+    return "horizontal" if content in ("objects", "clothes") else "none"

@@ -1,0 +1,84 @@
+"""Tables of records."""
+
+from __future__ import annotations
+
+import pytest
+
+from oddlens.evaluation.summary import Spread, percent, published, summarise
+from oddlens.images.catalogue import CATALOGUE
+from tests.evaluation.made_records import made
+
+
+def test_classes_over_seeds_and_the_mean_over_classes() -> None:
+    records = [made("a", 0, 0.8), made("a", 1, 0.9), made("b", 0, 0.6), made("b", 1, 0.9)]
+    (summary,) = summarise(records)
+    # By hand: a is 0.85, its deviation sqrt(2 * 0.05^2); seeds are 0.7 and 0.9 over the classes.
+    assert summary.classes["a"].mean == pytest.approx(0.85)
+    assert summary.classes["a"].deviation == pytest.approx(0.0707107, abs=1e-6)
+    assert summary.mean is not None
+    assert summary.mean.mean == pytest.approx(0.8)
+    assert summary.mean.deviation == pytest.approx(0.1414214, abs=1e-6)
+    assert summary.mean.seeds == (0, 1)
+    assert summary.cues == {"one": pytest.approx(0.7), "other": 0.5}
+
+
+def test_a_seed_that_lacks_a_class_does_not_enter_the_mean() -> None:
+    (summary,) = summarise([made("a", 0, 0.8), made("a", 1, 0.9), made("b", 0, 0.6)])
+    assert summary.mean is not None
+    assert summary.mean.mean == pytest.approx(0.7)
+    assert (summary.mean.deviation, summary.mean.seeds) == (None, (0,))
+    assert summary.mean_of_means == pytest.approx((0.85 + 0.6) / 2)
+    (apart,) = summarise([made("a", 0, 0.8), made("b", 1, 0.6)])
+    assert apart.mean is None
+    assert apart.mean_of_means == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"test_limit": 100},
+        {"minutes": 1.0, "epochs": None},
+        {"options": {"preset": "paper"}},
+        {"method": "ssm"},
+        {"data_sha256": "1f"},
+        {"provenance": {"hardware": {"device": "NVIDIA H100"}}},
+    ],
+)
+def test_what_differs_is_never_mixed(other: dict[str, object]) -> None:
+    first, second = summarise([made("a", 0, 0.8), made("a", 1, 0.9, **other)])
+    assert first.classes["a"].seeds == (0,)
+    assert second.classes["a"].seeds == (1,)
+
+
+def test_the_later_of_two_records_counts() -> None:
+    (summary,) = summarise([made("a", 0, 0.8), made("a", 0, 0.9)])
+    assert summary.classes["a"] == Spread(0.9, None, (0,))
+
+
+def test_classes_stand_in_the_order_of_their_data_set() -> None:
+    names = ["truck", "dog", "airplane"]
+    (summary,) = summarise(made(name, data="cifar10") for name in names)
+    assert list(summary.classes) == ["airplane", "dog", "truck"]
+    (unknown,) = summarise(made(name) for name in names)
+    assert list(unknown.classes) == names
+
+
+def test_no_records_no_tables() -> None:
+    assert summarise([]) == []
+
+
+def test_what_others_published_has_its_source() -> None:
+    for data in ("fashion-mnist", "cifar10"):
+        others = published("one-vs-all", data)
+        assert "GeoTrans" in {each.who for each in others}
+        assert all(each.source and 0.5 < each.mean < 1 for each in others)
+        assert all({*each.classes} <= {*CATALOGUE[data].classes} for each in others)
+    geotrans = {each.who: each.mean for each in published("one-vs-all", "cifar10")}["GeoTrans"]
+    assert geotrans == 0.86
+    assert published("one-vs-all", "digits") == []
+
+
+def test_numbers_for_people() -> None:
+    assert percent(Spread(0.935, 0.0021, (0, 1))) == "93.5 ± 0.2"
+    assert percent(Spread(0.935, None, (0,))) == percent(0.935) == "93.5"
+    assert percent(None) == ""
