@@ -22,6 +22,9 @@ VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
     ("loss terms", "without SSIM", {"ssim_weight": 0.0}),
     ("loss terms", "without the mask head", {"mask_weight": 0.0}),
     ("mask conditioning", "none (RIAD)", {"mask_attention": False, "mask_weight": 0.0}),
+    ("training masks", "cells 4, 8, 16, 32", {"cells": [4, 8, 16, 32]}),
+    ("resolution", "64 px", {"image_size": 64, "cells": [2, 4, 8], "scoring_cells": [2, 4]}),
+    ("resolution", "192 px", {"image_size": 192}),
     (
         "training masks",
         "partition in 3, three forwards (official)",
@@ -32,9 +35,6 @@ VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
             "scoring_cells": [2, 4, 8],
         },
     ),
-    ("training masks", "cells 4, 8, 16, 32", {"cells": [4, 8, 16, 32]}),
-    ("resolution", "64 px", {"image_size": 64, "cells": [2, 4, 8], "scoring_cells": [2, 4]}),
-    ("resolution", "192 px", {"image_size": 192}),
 ]
 
 
