@@ -10,7 +10,7 @@ predicting, saving and loading are the same for all, and they all go one way:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,12 +83,8 @@ class Detector(nn.Module, ABC):
     def prepare(self, train: ImageCache) -> None:
         """Look at the images before training; nothing, unless overridden.
 
-        Called once a fit, after the fresh start and before ``stages()``, in evaluation mode and
-        without gradients, also where a run is resumed: the same images must lead to the same.
-        What it decides goes into buffers, so that the artifact holds it.
-
-        Args:
-            train: the images that training will see.
+        Called once a fit (a resumed one too), before ``stages()``, in evaluation mode and without
+        gradients. What it decides from the images that training will see goes into buffers.
         """
 
     @abstractmethod
@@ -115,8 +111,7 @@ class Detector(nn.Module, ABC):
     def adapt(self, train: ImageCache, tune: ImageCache, tell: Callable[[int, int], None]) -> None:
         """Fit whatever statistics of normal images the cues need; nothing, unless overridden.
 
-        What a method wants to tell of its training goes into ``diagnostics``, which is kept with
-        the fit report.
+        What it wants to tell goes into ``diagnostics``, which is kept with the fit report.
 
         Args:
             train: the images that training saw.
@@ -176,8 +171,7 @@ class Detector(nn.Module, ABC):
             holdout: share of the images kept back for thresholds and calibration, in (0, 0.9].
             on_bad: what to do with files that cannot be read as images; those skipped are counted
                 in ``fit_report["skipped"]`` and named in a ``UserWarning``.
-            checkpoint: folder to keep the run in while it trains. A disk that is full costs the
-                checkpoint, with a ``UserWarning``, but not the training.
+            checkpoint: folder to keep the run in; a full disk costs it, but not the training.
             resume: go on from the checkpoint, where there is one; otherwise it is replaced.
             progress: called with (phase, done, total).
 
@@ -237,12 +231,12 @@ class Detector(nn.Module, ABC):
         """Score images, localize what is odd, and decide at a false-alarm rate.
 
         Memory does not grow with the number of images: maps go to a temporary file. Images that are
-        smaller than ``image_size`` are enlarged, and a ``UserWarning`` tells how many.
+        smaller than ``image_size`` are enlarged, with a ``UserWarning``.
 
         Args:
             images: whatever ``fit`` takes.
-            false_alarm_rate: wanted share of normal images that are flagged, in (0, 1). What can
-                be guaranteed instead stands in ``predictions.threshold``.
+            false_alarm_rate: wanted share of normal images that are flagged, in (0, 1);
+                ``predictions.threshold`` says what can be guaranteed.
             maps: whether to keep the anomaly maps.
             on_bad: skipped files are listed in ``predictions.skipped``.
             batch_size: images at a time.
@@ -320,9 +314,9 @@ class Detector(nn.Module, ABC):
         """The mean of the cues' maps, each standardised over the pixels of held-out normals."""
         if not cues.maps or self.map_standardiser is None:
             return None
-        scale = self.map_standardiser
+        mean, std = self.map_standardiser.mean, self.map_standardiser.std
         standardised = [
-            (each.numpy() - np.float32(scale.mean[name])) / np.float32(scale.std[name])
+            (each.numpy() - np.float32(mean[name])) / np.float32(std[name])
             for name, each in cues.maps.items()
         ]
         return np.mean(standardised, axis=0, dtype=np.float32)  # type: ignore[no-any-return]
@@ -331,8 +325,7 @@ class Detector(nn.Module, ABC):
         """The images of a cache in order, on the detector's device, for ``adapt``."""
         step = size or self.batch_size
         for start in range(0, len(images), step):
-            chosen: Sequence[int] = range(start, min(start + step, len(images)))
-            yield images.batch(chosen).to(self.device)
+            yield images.batch(range(start, min(start + step, len(images)))).to(self.device)
 
     def save(self, path: str | Path) -> Path:
         """Write the fitted detector as an artifact (a folder); replaces an artifact atomically.
