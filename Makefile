@@ -29,7 +29,7 @@ format: $(STAMP) ## Put the code into the project's format
 	$(BIN)/ruff format .
 
 tables: $(STAMP) ## Write the tables of the documents anew from results/
-	$(BIN)/python benchmarks/tables.py
+	$(BIN)/python -m benchmarks.tables
 
 clean: ## Remove the environment, the caches and the demo
 	rm -rf $(VENV) $(DEMO) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist

@@ -50,15 +50,20 @@ def batch(count: int, seed: int = 0) -> Tensor:
 
 def answering(detector: Recognition, gain: float) -> None:
     """Heads that know the true transform (gain > 0), or nothing (0)."""
+    classes = {
+        name: head.out_features
+        for name, head in detector.network.heads.items()
+        if isinstance(head, nn.Linear)
+    }
 
-    def answers(images: Tensor, generator: Generator | None) -> dict[str, Tensor]:
+    def seen(images: Tensor, generator: Generator | None) -> dict[str, Tensor]:
         return {
-            name: (gain * torch.eye(head.out_features))[:, None].repeat(1, len(images), 1)
-            for name, head in detector.network.heads.items()
-            if isinstance(head, nn.Linear)
+            name: (gain * torch.eye(count))[:, None].repeat(1, len(images), 1)
+            for name, count in classes.items()
         }
 
-    detector.answers = answers  # type: ignore[method-assign]
+    detector.network.heads = nn.ModuleDict({name: nn.Identity() for name in classes})
+    detector.seen = seen  # type: ignore[method-assign]
 
 
 # --- MultiTask ------------------------------------------------------------------------------------
@@ -120,10 +125,36 @@ def test_gradients_reach_every_head_and_the_encoder() -> None:
     ("inner", "perfect", "clueless"), [("sum", -3.25, -1.0), ("mean", -1.0, -(3 / 3 + 1 / 4) / 4)]
 )
 def test_the_ends_of_the_score(inner: str, perfect: float, clueless: float) -> None:
-    detector = MultiTask(inner=inner, **TINY).fit(corners(12), epochs=1)
     for gain, expected in ((200.0, perfect), (0.0, clueless)):
+        detector = MultiTask(inner=inner, ood="softmax_truth", **TINY).fit(corners(12), epochs=1)
         answering(detector, gain)
         assert detector.score(corners(3)) == pytest.approx([expected] * 3)
+
+
+@pytest.mark.parametrize("inner", ["sum", "mean"])
+def test_combined_adds_a_share_of_the_distance_between_features(inner: str) -> None:
+    images, tasks = batch(3, seed=2), ("rotation", "jigsaw")
+    literal, combined = (
+        MultiTask(ood=ood, tasks=tasks, inner=inner, feature_weight=0.5, **TINY).eval()
+        for ood in ("softmax_truth", "combined")
+    )
+    combined.network.load_state_dict(literal.network.state_dict())
+    train = as_cache(corners(30), SIDE)
+    with torch.inference_mode():
+        combined.adapt(train, as_cache(corners(6, 1), SIDE), ignore)
+        learned = combined.seen(train.batch(range(30)), None)
+        new = combined.seen(images, None)
+        found, plain = combined.cues(images).scores, literal.cues(images).scores
+    for name in tasks:
+        # By hand: one mean a transform, one covariance for all, in numpy.
+        values = learned[name].double().numpy()
+        away = values - values.mean(axis=1, keepdims=True)
+        away = away.reshape(-1, away.shape[-1])
+        covariance = away.T @ away / len(away) + 1e-4 * np.eye(away.shape[-1])
+        gap = new[name].double().numpy() - values.mean(axis=1, keepdims=True)
+        squared = np.einsum("tni,ij,tnj->tn", gap, np.linalg.inv(covariance), gap)
+        share = 0.5 * getattr(squared, inner)(axis=0) / away.shape[-1]
+        assert np.allclose(found[name] - plain[name], share, rtol=1e-3)
 
 
 def test_cues_are_fused_raw_unless_asked_otherwise() -> None:
@@ -189,7 +220,9 @@ def test_labelled_anomalies_are_refused() -> None:
 BOTH: list[tuple[type[Recognition], dict[str, Any]]] = [
     (MultiTask, {}),
     (MultiTask, {"ood": "mahalanobis"}),
+    (MultiTask, {"ood": "combined"}),
     (GeometricTransforms, {}),
+    (GeometricTransforms, {"ood": "combined"}),
     (GeometricTransforms, {"variant": "geotrans", "ood": "mahalanobis", "inner": "sum"}),
 ]
 each_method = pytest.mark.parametrize(("method", "options"), BOTH, ids=str)
@@ -220,21 +253,24 @@ def test_the_same_seed_gives_the_same_scores(
     assert np.array_equal(oddlens.load(one.save(tmp_path / "m")).score(images), one.score(images))
 
 
-def test_mahalanobis_statistics_come_from_training_images() -> None:
-    detector = MultiTask(ood="mahalanobis", statistics_images=5, **TINY).eval()
+@pytest.mark.parametrize("ood", ["mahalanobis", "combined"])
+def test_mahalanobis_statistics_come_from_training_images(ood: str) -> None:
+    detector = MultiTask(ood=ood, statistics_images=5, **TINY).eval()
     train, tune = as_cache(corners(12), SIDE), as_cache(corners(6, 1), SIDE)
     told: list[tuple[int, int]] = []
     with torch.inference_mode():
         detector.adapt(train, tune, lambda done, total: told.append((done, total)))
-        logits = detector.answers(train.batch(range(5)), None)["rotation"]
+        look = detector.answers if ood == "mahalanobis" else detector.seen
+        values = look(train.batch(range(5)), None)["rotation"]
     assert told[-1] == (11, 11)
     means = detector.get_buffer("rotation_means")
-    assert torch.allclose(means, logits.double().mean(dim=1), atol=1e-5)
+    assert torch.allclose(means, values.double().mean(dim=1), atol=1e-5)
 
 
 @pytest.mark.parametrize(("gain", "told"), [(200.0, "too easy"), (0.0, "was not learned")])
 def test_a_task_that_says_nothing_is_named(gain: float, told: str) -> None:
-    detector = MultiTask(**{**TINY, "tasks": ("rotation",)}).eval()
+    options = {**TINY, "tasks": ("rotation",), "ood": "softmax_truth"}
+    detector = MultiTask(**options).eval()
     answering(detector, gain)
     with pytest.warns(UserWarning, match=f"task rotation .*{told}"), torch.inference_mode():
         detector.adapt(as_cache(corners(4), SIDE), as_cache(corners(4), SIDE), ignore)
@@ -244,7 +280,7 @@ def test_a_task_that_says_nothing_is_named(gain: float, told: str) -> None:
 
 
 def test_mhrot_asks_each_head_about_every_composition() -> None:
-    detector = GeometricTransforms(**TINY).eval()
+    detector = GeometricTransforms(ood="softmax_truth", **TINY).eval()
     images, size = batch(2), SIDE // 4
     with torch.inference_mode():
         found = detector.answers(images, None)

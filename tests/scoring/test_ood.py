@@ -37,6 +37,19 @@ def test_means_and_covariance_are_those_of_linear_discriminant_analysis(seed: in
     assert np.allclose(precision, np.linalg.inv(covariance), rtol=1e-6)
 
 
+def test_features_may_have_more_entries_than_there_are_classes() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(3).repeat(40)
+    features = torch.randn(120, 7, generator=generator) + labels[:, None]
+    moments = ClassMoments(3, 7)
+    moments.add(features, labels)
+    means, precision = moments.statistics()
+    oracle = LinearDiscriminantAnalysis(solver="lsqr", store_covariance=True)
+    oracle.fit(features.double().numpy(), labels.numpy())
+    assert np.allclose(means, oracle.means_, atol=1e-9)
+    assert np.allclose(precision, np.linalg.inv(oracle.covariance_ + 1e-4 * np.eye(7)), rtol=1e-6)
+
+
 def test_the_distance_is_the_squared_one_of_scipy() -> None:
     logits, labels = answers(0)
     means, precision = fitted(logits, labels).statistics()

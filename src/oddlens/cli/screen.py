@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 import typer
 
 from oddlens.cli.progress import Callback, bars, lines, silence
 from oddlens.cli.runner import warn
+from oddlens.jsonable import plain
 
 
 class Screen:
@@ -95,25 +94,6 @@ def _print_on_terminal(cells: Sequence[Sequence[str]], headers: Sequence[str]) -
     for row in cells:
         table.add_row(*map(Text, row))
     Console().print(table)
-
-
-def plain(value: Any) -> Any:
-    """The same value in what JSON knows: paths and others as text, NaN and infinities as null."""
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            return value if math.isfinite(value) else None
-        case Mapping():
-            return {str(key): plain(item) for key, item in value.items()}
-        case list() | tuple() | set():
-            return [plain(item) for item in value]
-        case Path():
-            return str(value)
-        case _ if hasattr(value, "tolist"):  # numpy arrays and scalars, tensors
-            return plain(value.tolist())
-        case _:
-            return str(value)
 
 
 def number(value: float) -> str:

@@ -43,20 +43,17 @@ class GeometricTransforms(Recognition):
         """The compositions, the untouched image first."""
         return compositions(flips=self.config.variant == "geotrans")
 
-    def answers(self, images: Tensor, generator: Generator | None) -> dict[str, Tensor]:
-        """Logits by head, ``(T, M, T)``.
+    def seen(self, images: Tensor, generator: Generator | None) -> dict[str, Tensor]:
+        """The features of each head's transforms, ``(T, M, F)``.
 
         GeoTrans has one head, and M = N. MHRot asks each of its heads about every composition:
         class j of a head with T classes is met in 36 / T of them, so that M = N * 36 / T.
         """
         moves = self.moves()
         made = composed(images, moves, self.config.pixels)
-        logits = self.network(made.flatten(0, 1))
-        every = {
-            name: each.unflatten(0, (len(moves), len(images))) for name, each in logits.items()
-        }
+        pooled = self.network.pooled(made.flatten(0, 1)).view(len(moves), len(images), -1)
         if self.config.variant == "geotrans":
-            return every
+            return {"composition": pooled}
         parts = {
             "vertical": [_SHIFTS.index(move.down) for move in moves],
             "horizontal": [_SHIFTS.index(move.right) for move in moves],
@@ -65,7 +62,7 @@ class GeometricTransforms(Recognition):
         return {
             name: torch.stack(
                 [
-                    every[name][[i for i, label in enumerate(labels) if label == j]].flatten(0, 1)
+                    pooled[[i for i, label in enumerate(labels) if label == j]].flatten(0, 1)
                     for j in range(max(labels) + 1)
                 ]
             )

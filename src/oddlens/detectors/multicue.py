@@ -11,11 +11,11 @@ The formulas are known to us from a third-party summary; details named MC-Un are
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from oddlens.detector import Detector
 from oddlens.detectors.multicue_options import MultiCueOptions, TaskName
@@ -27,6 +27,7 @@ from oddlens.networks.unet import UNet
 from oddlens.options import DetectorOptions
 from oddlens.pretext.attention import density, entropy_share, to_pixels, warn_if_collapsed
 from oddlens.pretext.augmentation import jittered, mirrored
+from oddlens.pretext.difficulty import warn_of_difficulty
 from oddlens.pretext.puzzle import accuracy, puzzle_loss
 from oddlens.pretext.recolorization import (
     CHANNELS,
@@ -39,10 +40,9 @@ from oddlens.pretext.recolorization import (
 from oddlens.pretext.tint import expected_error
 from oddlens.scoring import Cues
 from oddlens.scoring.ood import ClassMoments, mahalanobis
+from oddlens.training.optimizers import optimizer_maker
 from oddlens.training.stage import Stage, cosine
 
-TOO_EASY = 0.999
-"""Accuracy on held-out normals from which on anomalies will be recognised as well (our choice)."""
 GREY = 1.0
 """Mean chroma in Lab below which images count as grey: less than half of a difference that can be
 seen, which is about 2.3 (our choice, MC-U18)."""
@@ -139,20 +139,11 @@ class MultiCue(Detector):
 
     def _piece_stage(self) -> Stage:
         config = self.config
-
-        def optimizer(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-            rate, decay = config.learning_rate, config.weight_decay
-            if config.optimizer == "adam":
-                return torch.optim.Adam(parameters, lr=rate, weight_decay=decay)
-            return torch.optim.SGD(
-                parameters, lr=rate, momentum=0.9, nesterov=True, weight_decay=decay
-            )
-
         return Stage(
             name="pieces",
             module=self.pieces,
             loss=self.piece_loss,
-            optimizer=optimizer,
+            optimizer=optimizer_maker(config.optimizer, config.learning_rate, config.weight_decay),
             schedule=cosine,
             epochs=config.epochs,
             batch_size=config.batch_size,
@@ -166,9 +157,7 @@ class MultiCue(Detector):
             name="recolor",
             module=self.unet,
             loss=self.colour_loss,
-            optimizer=lambda parameters: torch.optim.Adam(
-                parameters, lr=config.colour_learning_rate
-            ),
+            optimizer=optimizer_maker("adam", config.colour_learning_rate),
             schedule=cosine,
             epochs=config.epochs,
             batch_size=config.batch_size,
@@ -363,19 +352,7 @@ class MultiCue(Detector):
             name: round(value, 4) for name, value in measured.items()
         }
         chances = {"puzzle": 1 / self.config.grid**2, "tint": 1 / self.config.angles}
-        for name in self.piece_tasks:
-            value, chance = measured[f"{name} accuracy"], chances[name]
-            if value >= TOO_EASY:
-                problem = "is too easy: anomalies will pass it as well"
-            elif value < chance + 0.1 * (1 - chance):
-                problem = "was not learned: its cue says little; train longer or leave it out"
-            else:
-                continue
-            warnings.warn(
-                f"task {name} {problem} ({100 * value:.1f} % of held-out normals are recognised, "
-                f"chance is {100 * chance:.1f} %)",
-                UserWarning,
-                stacklevel=1,
-            )
+        solved: dict[str, float] = {name: measured[f"{name} accuracy"] for name in self.piece_tasks}
+        warn_of_difficulty(solved, chances)
         if "attention entropy" in measured:
             warn_if_collapsed(measured["attention entropy"])

@@ -6,11 +6,13 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
+from oddlens.networks.encoders import EncoderName
 from oddlens.options import DetectorOptions, Preset
 from oddlens.pretext.augmentation import Flips
 from oddlens.pretext.pieces import default_margin
 from oddlens.pretext.recolorization import default_alpha
 from oddlens.scoring import Fusion
+from oddlens.training.optimizers import OptimizerName
 
 TaskName = Literal["puzzle", "tint", "recolorization"]
 TASKS: tuple[TaskName, ...] = ("puzzle", "tint", "recolorization")
@@ -26,9 +28,7 @@ class MultiCueOptions(DetectorOptions):
     tasks: tuple[TaskName, ...] = Field(
         TASKS, min_length=1, description="the pretext tasks: puzzle, tint, recolorization"
     )
-    encoder: Literal["compact", "wrn"] = Field(
-        "compact", description="compact: for CPUs; wrn: WRN-16-4 (MC-U1)"
-    )
+    encoder: EncoderName = Field("compact", description="compact: for CPUs; wrn: WRN-16-4 (MC-U1)")
     widths: tuple[PositiveInt, ...] = Field(
         (64, 128, 192), min_length=1, description="compact: channels of the encoder's stages"
     )
@@ -86,7 +86,7 @@ class MultiCueOptions(DetectorOptions):
     )
     flips: Flips = Field("none", description="random mirroring in training, before the tasks")
     jitter: int = Field(0, ge=0, description="random shifts in training, up to so many pixels")
-    optimizer: Literal["sgd", "adam"] = Field(
+    optimizer: OptimizerName = Field(
         "sgd", description="of puzzle and tint; sgd: with Nesterov momentum 0.9 (MC-U22)"
     )
     learning_rate: float = Field(0.05, gt=0, description="of puzzle and tint")

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from oddlens.detectors.multicue_options import MultiCueOptions
-from oddlens.networks.compact_encoder import CompactEncoder
+from oddlens.networks.encoders import make_encoder
 from oddlens.networks.piecewise import PieceNetwork
-from oddlens.networks.wide_resnet import WideResNet
 from oddlens.pretext.attention import uniform
 from oddlens.pretext.pieces import assemble, cut, draw_offsets, shuffle, unshuffle, with_margin
 from oddlens.pretext.puzzle import draw_orders, fixed_orders
@@ -21,12 +20,7 @@ from oddlens.pretext.tint import draw_angles, fixed_angles, pick, rotation_error
 
 def piece_network(config: MultiCueOptions) -> PieceNetwork:
     """The discriminative branch that the options ask for."""
-    encoder: nn.Module
-    if config.encoder == "wrn":
-        encoder, features = (wide := WideResNet()), wide.features
-    else:
-        compact = CompactEncoder(config.widths, config.stem)
-        encoder, features = compact, compact.features
+    encoder, features = make_encoder(config.encoder, config.widths, config.stem)
     return PieceNetwork(encoder, features, config.grid, config.angles)
 
 

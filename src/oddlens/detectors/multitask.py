@@ -70,8 +70,8 @@ class MultiTask(Recognition):
         }
         return [made[name] for name in config.tasks]
 
-    def answers(self, images: Tensor, generator: Generator | None) -> dict[str, Tensor]:
-        """Each head's logits for the transforms of its own task, ``(T, N, T)``.
+    def seen(self, images: Tensor, generator: Generator | None) -> dict[str, Tensor]:
+        """The features of the transforms of each task, ``(T, N, F)``.
 
         Tasks that leave the image as it is in one of their transforms share that one: with all four
         there are 11 distinct images instead of 13, in one batch (section 7).
@@ -88,10 +88,7 @@ class MultiTask(Recognition):
             places.append([*first, *range(used, used + task.classes - len(first))])
             used += task.classes - len(first)
         pooled = self.network.pooled(torch.cat(parts)).view(used, count, -1)
-        return {
-            task.name: self.network.heads[task.name](pooled[place])
-            for task, place in zip(tasks, places, strict=True)
-        }
+        return {task.name: pooled[place] for task, place in zip(tasks, places, strict=True)}
 
     def distinct_images(self) -> Sequence[str]:
         """What the encoder sees of one image: a name for each forward pass."""

@@ -6,27 +6,24 @@ whether a task is too easy or not learned follow from them.
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from oddlens.detector import Detector
 from oddlens.detectors.recognition_options import RecognitionOptions
 from oddlens.images import ImageCache
-from oddlens.networks.compact_encoder import CompactEncoder
+from oddlens.networks.encoders import make_encoder
 from oddlens.networks.multi_head import MultiHead
-from oddlens.networks.wide_resnet import WideResNet
 from oddlens.pretext.augmentation import jittered, mirrored
 from oddlens.pretext.classification import accuracy, normality, task_loss
+from oddlens.pretext.difficulty import warn_of_difficulty
 from oddlens.scoring import Cues
 from oddlens.scoring.ood import ClassMoments, mahalanobis
+from oddlens.training.optimizers import optimizer_maker
 from oddlens.training.stage import Stage, cosine
-
-TOO_EASY = 0.999
-"""Accuracy on held-out normals from which on anomalies will be recognised as well (our choice)."""
 
 
 class Recognition(Detector):
@@ -36,8 +33,8 @@ class Recognition(Detector):
     network: MultiHead
 
     @abstractmethod
-    def answers(self, images: Tensor, generator: Generator | None) -> dict[str, Tensor]:
-        """Logits by head, ``(T, M, T)``: row j answers to the j-th transform of the head's task.
+    def seen(self, images: Tensor, generator: Generator | None) -> dict[str, Tensor]:
+        """Features by head, ``(T, M, F)``: row j is of the j-th transform of the head's task.
 
         M is N, or a multiple of it where an image undergoes a transform together with others: then
         the N images come one after the other for each of the rest.
@@ -47,40 +44,36 @@ class Recognition(Detector):
             generator: of random parts of the transforms; None for the fixed form of scoring.
         """
 
+    def answers(self, images: Tensor, generator: Generator | None) -> dict[str, Tensor]:
+        """Logits by head, ``(T, M, T)``; arguments and M as in ``seen``."""
+        return {
+            name: self.network.heads[name](features)
+            for name, features in self.seen(images, generator).items()
+        }
+
     def build(self, heads: Mapping[str, int], config: RecognitionOptions) -> None:
         """Make the network, and room for the statistics of its answers."""
-        encoder: nn.Module
-        if config.encoder == "wrn":
-            encoder, features = (wide := WideResNet()), wide.features
-        else:
-            compact = CompactEncoder(config.widths, config.stem)
-            encoder, features = compact, compact.features
+        encoder, features = make_encoder(config.encoder, config.widths, config.stem)
         self.network = MultiHead(encoder, features, heads)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for name, classes in heads.items():
-            self.register_buffer(f"{name}_means", torch.zeros(classes, classes).double())
-            self.register_buffer(f"{name}_precision", torch.eye(classes).double())
+            width = features if config.ood == "combined" else classes
+            self.register_buffer(f"{name}_means", torch.zeros(classes, width).double())
+            self.register_buffer(f"{name}_precision", torch.eye(width).double())
 
     # --- training -----------------------------------------------------------------------------
 
     def stages(self) -> list[Stage]:
         """One stage: recognise the transforms of normal images (MultiTask, sections 5 and 6)."""
         config = self.config
-
-        def optimizer(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-            rate, decay = config.learning_rate, config.weight_decay
-            if config.optimizer == "adam":
-                return torch.optim.Adam(parameters, lr=rate, weight_decay=decay)
-            return torch.optim.SGD(
-                parameters, lr=rate, momentum=0.9, nesterov=True, weight_decay=decay
-            )
-
         return [
             Stage(
                 name="recognise",
                 module=self.network,
                 loss=self.loss,
-                optimizer=optimizer,
+                optimizer=optimizer_maker(
+                    config.optimizer, config.learning_rate, config.weight_decay
+                ),
                 schedule=cosine,
                 epochs=config.epochs,
                 batch_size=config.batch_size,
@@ -109,23 +102,37 @@ class Recognition(Detector):
     def cues(self, images: Tensor) -> Cues:
         """For each head, ``-n(x)``: how badly the true transforms are recognised (section 7).
 
+        Where nearly all is recognised, n is nearly the same for all images. ``ood="combined"`` adds
+        a small share of how far the features before the head are from those of normal images
+        (Lee et al. 2018), which then decides, and else hardly matters (our choice).
+
         Args:
             images: ``(N, 3, S, S)`` in [0, 1].
         """
-        found = self.answers(images, None)
+        found = self.seen(images, None)
         return Cues(
             {
-                name: self._judged(name, logits).view(-1, len(images)).mean(dim=0)
-                for name, logits in found.items()
+                name: self._judged(name, features).view(-1, len(images)).mean(dim=0)
+                for name, features in found.items()
             }
         )
 
-    def _judged(self, name: str, logits: Tensor) -> Tensor:
-        if self.config.ood == "softmax_truth":
-            return -normality(logits, self.config.inner)
-        labels = torch.arange(len(logits), device=logits.device)[:, None]
+    def _judged(self, name: str, features: Tensor) -> Tensor:
+        """``(T, M, F)`` features of a head's transforms to the evidence ``(M,)``, float64."""
+        config = self.config
+        logits = self.network.heads[name](features)
+        if config.ood == "mahalanobis":
+            return self._distance(name, logits)
+        odd = -normality(logits, config.inner)
+        if config.ood == "combined":
+            odd = odd + config.feature_weight * self._distance(name, features) / features.shape[-1]
+        return odd
+
+    def _distance(self, name: str, values: Tensor) -> Tensor:
+        """Squared Mahalanobis distances, summed or averaged over the transforms."""
+        labels = torch.arange(len(values), device=values.device)[:, None]
         means, precision = getattr(self, f"{name}_means"), getattr(self, f"{name}_precision")
-        distances = mahalanobis(logits, labels, means, precision)
+        distances = mahalanobis(values, labels, means, precision)
         return distances.sum(dim=0) if self.config.inner == "sum" else distances.mean(dim=0)
 
     # --- statistics of normal images ----------------------------------------------------------
@@ -135,10 +142,10 @@ class Recognition(Detector):
         return tune + min(train, self._sampled())
 
     def _sampled(self) -> int:
-        return self.config.statistics_images if self.config.ood == "mahalanobis" else 0
+        return 0 if self.config.ood == "softmax_truth" else self.config.statistics_images
 
     def adapt(self, train: ImageCache, tune: ImageCache, tell: Callable[[int, int], None]) -> None:
-        """Measure how well each task is solved on held-out normals; fit the statistics of logits.
+        """Measure how well each task is solved on held-out normals; fit the statistics.
 
         A ``UserWarning`` names a task that is too easy, since anomalies will pass it as well, and
         one that was not learned, since it says nothing.
@@ -147,10 +154,12 @@ class Recognition(Detector):
         moments: dict[str, ClassMoments] = {}
         sample = train.subset(range(min(len(train), self._sampled())))
         for images in self.batches(sample):
-            for name, logits in self.answers(images, None).items():
-                labels = torch.arange(len(logits)).repeat_interleave(logits.shape[1])
-                moments.setdefault(name, ClassMoments(len(logits)))
-                moments[name].add(logits.flatten(0, 1), labels)
+            for name, features in self.seen(images, None).items():
+                combined = self.config.ood == "combined"
+                values = features if combined else self.network.heads[name](features)
+                labels = torch.arange(len(values)).repeat_interleave(values.shape[1])
+                moments.setdefault(name, ClassMoments(len(values), values.shape[-1]))
+                moments[name].add(values.flatten(0, 1), labels)
             done += len(images)
             tell(done, total)
         for name, each in moments.items():
@@ -171,16 +180,4 @@ class Recognition(Detector):
         self.diagnostics["accuracy on held-out normals"] = {
             name: round(value, 4) for name, value in solved.items()
         }
-        for name, value in solved.items():
-            if value >= TOO_EASY:
-                problem = "is too easy: anomalies will pass it as well"
-            elif value < chance[name] + 0.1 * (1 - chance[name]):
-                problem = "was not learned: its cue says little; train longer or leave it out"
-            else:
-                continue
-            warnings.warn(
-                f"task {name} {problem} ({100 * value:.1f} % of held-out normals are recognised, "
-                f"chance is {100 * chance[name]:.1f} %)",
-                UserWarning,
-                stacklevel=1,
-            )
+        warn_of_difficulty(solved, chance)

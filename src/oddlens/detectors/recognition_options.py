@@ -6,10 +6,12 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
+from oddlens.networks.encoders import EncoderName
 from oddlens.options import DetectorOptions, Preset
 from oddlens.pretext.augmentation import Flips
 from oddlens.pretext.classification import Inner
 from oddlens.pretext.pieces import default_margin
+from oddlens.training.optimizers import OptimizerName
 
 TaskName = Literal["vertical", "horizontal", "rotation", "jigsaw"]
 
@@ -18,16 +20,16 @@ class RecognitionOptions(DetectorOptions):
     """What both have in common: network, training, the score of a head."""
 
     image_size: int = Field(
-        36,
+        30,
         ge=16,
         le=1024,
-        description="side of the images, in pixels; 36 divides by 3",
+        description="side of the images, in pixels; a multiple of 3 for the jigsaw",
     )
-    encoder: Literal["compact", "wrn"] = Field(
+    encoder: EncoderName = Field(
         "compact", description="compact: for CPUs; wrn: WRN-16-4, as published"
     )
     widths: tuple[PositiveInt, ...] = Field(
-        (64, 128, 192), min_length=1, description="compact: channels of the encoder's stages"
+        (32, 64, 128), min_length=1, description="compact: channels of the encoder's stages"
     )
     stem: Literal[1, 2, 4] = Field(2, description="compact: stride of the encoder's first layer")
     shift: int | None = Field(
@@ -36,20 +38,24 @@ class RecognitionOptions(DetectorOptions):
     inner: Inner = Field(
         "sum", description="a cue sums or averages over the transforms of its task (MT-U11)"
     )
-    ood: Literal["softmax_truth", "mahalanobis"] = Field(
-        "softmax_truth",
-        description="what a head's answer is judged by: the probability of the true transform, or "
-        "the distance of its logits from those of normal images",
+    ood: Literal["combined", "softmax_truth", "mahalanobis"] = Field(
+        "combined",
+        description="what a head is judged by: softmax_truth, literal: the probability of the true "
+        "transform; mahalanobis: the distance of its logits from those of normal images; combined: "
+        "the first, and a share of the distance of the features before the head",
+    )
+    feature_weight: float = Field(
+        0.03, ge=0, description="combined: weight of the squared distance over its dimensions"
     )
     statistics_images: int = Field(
-        1000, ge=1, description="mahalanobis: training images its statistics come from, at most"
+        1000, ge=1, description="distances: training images their statistics come from, at most"
     )
     standardise: bool = Field(
         False, description="scale cues on held-out normals before fusion; literal: they are not"
     )
     flips: Flips = Field("none", description="random mirroring in training, before the transform")
     jitter: int = Field(0, ge=0, description="random shifts in training, up to so many pixels")
-    optimizer: Literal["sgd", "adam"] = Field("sgd", description="sgd: with Nesterov momentum 0.9")
+    optimizer: OptimizerName = Field("sgd", description="sgd: with Nesterov momentum 0.9")
     learning_rate: float = Field(0.02, gt=0, description="base learning rate")
     weight_decay: float = Field(5e-4, ge=0, description="weight decay")
     batch_size: int = Field(16, ge=1, description="images a step, each under all its transforms")
@@ -59,8 +65,10 @@ class RecognitionOptions(DetectorOptions):
 
     @classmethod
     def preset_defaults(cls, preset: Preset) -> dict[str, Any]:
-        """``paper`` is WRN-16-4 with MHRot's optimizer (MT-U6)."""
-        return {"encoder": "wrn", "learning_rate": 0.1} if preset == "paper" else {}
+        """``paper`` is WRN-16-4 with MHRot's optimizer (MT-U6) and the literal score."""
+        if preset == "compact":
+            return {}
+        return {"encoder": "wrn", "learning_rate": 0.1, "ood": "softmax_truth", "image_size": 36}
 
     @property
     def pixels(self) -> int:

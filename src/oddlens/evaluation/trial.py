@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from oddlens.evaluation.protocols.base import limited
 from oddlens.evaluation.records import Record, TrialMetrics
 from oddlens.images import open_source
 from oddlens.images.catalogue import ClassData, open_data
+from oddlens.jsonable import plain
 
 if TYPE_CHECKING:
     from oddlens.predictions import Predictions
@@ -153,20 +153,3 @@ def _heard() -> Iterator[Sequence[str]]:
         warnings.simplefilter("always")
         yield told
     told += [str(each.message) for each in caught if each.filename.startswith(_PACKAGE)]
-
-
-def plain(value: Any) -> Any:
-    """The same value in what JSON knows; NaN and infinities become null."""
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            return value if math.isfinite(value) else None
-        case Mapping():
-            return {str(key): plain(item) for key, item in value.items()}
-        case list() | tuple() | set():
-            return [plain(item) for item in value]
-        case _ if hasattr(value, "tolist"):  # numpy arrays and scalars, tensors
-            return plain(value.tolist())
-        case _:
-            return str(value)

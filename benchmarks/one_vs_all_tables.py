@@ -1,0 +1,145 @@
+"""Tables of the one-vs-all protocol, from results/one_vs_all_<data>.jsonl."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+from benchmarks.table_cells import NOT_RUN, RESULTS, UNKNOWN, markdown, origin
+from oddlens.detectors import METHODS
+from oddlens.evaluation.records import Record, RecordFile
+from oddlens.evaluation.summary import Spread, Summary, percent, published, summarise
+from oddlens.images.catalogue import CATALOGUE
+
+PROTOCOL = "one-vs-all"
+GIVEN_BY_RULE = ("flips", "preset")
+"""Options that stand in every record; the others were set by hand."""
+
+
+def one_vs_all(data: str, folder: Path = RESULTS) -> str:
+    """Every class and the mean, of each method as it comes, and what others published."""
+    found = [each for each in _summaries(data, folder) if not _set(each) and _whole(each)]
+    name = file_of(data)
+    if not found:
+        return f"{markdown(['class', 'AUROC'], [['all', NOT_RUN]])}\n\n{origin([], name)}"
+    classes = [
+        each for each in CATALOGUE[data].classes if any(each in one.classes for one in found)
+    ]
+    rows = [[each, *(_cell(one.classes.get(each)) for one in found)] for each in classes]
+    common = [each for each in classes if all(each in one.classes for one in found)]
+    if len(common) < len(classes) and common:
+        rows.append(
+            [f"**mean of {_those(common, classes)}**", *(_mean(one, common) for one in found)]
+        )
+    if len(common) == len(classes) or any(len(one.classes) == len(classes) for one in found):
+        whole = [one if len(one.classes) == len(classes) else None for one in found]
+        means = [UNKNOWN if one is None else _mean(one, classes) for one in whole]
+        rows.append([f"**mean of all {len(classes)}**", *means])
+    rows.append(["seeds", *(_seeds(one) for one in found)])
+    headers = ["class", *(f"{_title(one)}, {_budget(one)}" for one in found)]
+    parts = [markdown(headers, rows), _others(data), _origin(found, name)]
+    return "\n\n".join(part for part in parts if part)
+
+
+VARIANTS = ("method", "options", "budget", "classes", "AUROC", "each cue alone", "seeds")
+
+
+def one_vs_all_variants(data: str, folder: Path = RESULTS) -> str:
+    """What options change: everything but the headline, and beside it the same as it comes."""
+    every = [each for each in _summaries(data, folder) if _whole(each)]
+    varied = {_place(each) for each in every if _set(each)}
+    shown = [each for each in every if _place(each) in varied]
+    rows = [
+        [
+            *(_title(each), _set(each) or "as it comes", _budget(each)),
+            *(", ".join(each.classes), _mean(each, list(each.classes))),
+            *("; ".join(f"{name} {percent(value)}" for name, value in each.cues.items()),),
+            _seeds(each),
+        ]
+        for each in sorted(shown, key=lambda one: (*_place(one), bool(_set(one))))
+    ]
+    table = markdown(VARIANTS, rows or [[NOT_RUN] * len(VARIANTS)])
+    return f"{table}\n\n{_origin(shown, file_of(data))}"
+
+
+def _summaries(data: str, folder: Path) -> list[Summary]:
+    return summarise(RecordFile(folder / f"{file_of(data)}.jsonl").read())
+
+
+def file_of(data: str) -> str:
+    """The name of a data set's records in results/, without its ending."""
+    return re.sub(r"\W+", "_", f"{PROTOCOL}_{data}")
+
+
+def _whole(summary: Summary) -> bool:
+    """Not a quick look at some of the test images."""
+    return summary.configuration.test_limit is None
+
+
+def _set(summary: Summary) -> str:
+    """The options that were set by hand, as code."""
+    options = json.loads(summary.configuration.options)
+    return ", ".join(
+        f"`{name}={value if isinstance(value, str) else json.dumps(value)}`"
+        for name, value in sorted(options.items())
+        if not (name in GIVEN_BY_RULE and value != "paper")
+    )
+
+
+def _place(summary: Summary) -> tuple[str, str, str]:
+    """What a variant is compared within."""
+    return summary.configuration.method, _budget(summary), ", ".join(summary.classes)
+
+
+def _title(summary: Summary) -> str:
+    return METHODS[summary.configuration.method].rpartition(":")[2]
+
+
+def _budget(summary: Summary) -> str:
+    one = summary.configuration
+    length = (
+        f"{one.epochs} pass{'es' if one.epochs != 1 else ''}"
+        if one.minutes is None
+        else f"{one.minutes:g} min"
+    )
+    jobs = {int(record.provenance.get("jobs", 1)) for record in summary.records}
+    shared = "" if jobs == {1} else f", {max(jobs)} at a time"
+    return f"{length}{shared}{'' if one.device == 'cpu' else f' on {one.device}'}"
+
+
+def _cell(spread: Spread | None) -> str:
+    return UNKNOWN if spread is None else percent(spread)
+
+
+def _mean(summary: Summary, classes: Sequence[str]) -> str:
+    """Mean over classes; with its deviation where all of them are asked for."""
+    if summary.mean is not None and len(classes) == len(summary.classes):
+        return percent(summary.mean)
+    return percent(fmean(summary.classes[each].mean for each in classes))
+
+
+def _those(common: Sequence[str], classes: Sequence[str]) -> str:
+    return f"the first {len(common)}" if common == classes[: len(common)] else ", ".join(common)
+
+
+def _seeds(summary: Summary) -> str:
+    found = sorted({seed for spread in summary.classes.values() for seed in spread.seeds})
+    return ", ".join(map(str, found))
+
+
+def _others(data: str) -> str:
+    rows = [
+        [each.who, percent(each.mean), each.source + (f"; {each.note}" if each.note else "")]
+        for each in published(PROTOCOL, data)
+    ]
+    return markdown(["published, not ours", "mean of all classes", "source"], rows) if rows else ""
+
+
+def _origin(summaries: Sequence[Summary], name: str) -> str:
+    records: list[Record] = [record for each in summaries for record in each.records]
+    notes = sorted({record.data_note for record in records} - {""})
+    told = f" Data: {', '.join(notes)}." if notes else ""
+    return origin([record.model_dump(mode="json") for record in records], name) + told

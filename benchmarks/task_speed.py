@@ -1,0 +1,128 @@
+"""How fast the recognition methods are, as ratios measured in one run.
+
+    python benchmarks/task_speed.py
+
+The same compact encoder in all of them, random images; each ratio compares things that are measured
+alternately, and takes the medians. Run it on a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from records import append, provenance
+from speed import CPU, alternately
+
+import oddlens
+from oddlens.training import choose_precision
+
+SIDE, WIDTHS, STEM = 36, (32, 64, 128), 2
+"""One network for all, whatever each method's defaults are."""
+SCORED = 64
+SHARED: dict[str, Any] = {"image_size": SIDE, "widths": WIDTHS, "stem": STEM}
+
+
+def scoring(tell: Callable[..., None]) -> None:
+    """Passes of the encoder an image, and milliseconds an image, of every method."""
+    detectors: dict[str, oddlens.Detector] = {
+        "MultiTask": oddlens.MultiTask(**SHARED),
+        "MultiCue, puzzle and tint": oddlens.MultiCue(**SHARED, tasks=["puzzle", "tint"]),
+        "MultiCue": oddlens.MultiCue(**SHARED),
+        "MHRot": oddlens.GeometricTransforms(**SHARED, variant="mhrot"),
+        "GeoTrans": oddlens.GeometricTransforms(**SHARED, variant="geotrans"),
+    }
+    images = torch.rand(SCORED, 3, SIDE, SIDE)
+    seconds = alternately(
+        *(lambda each=each: each.raw_cues(images) for each in detectors.values()), rounds=7
+    )
+    times = dict(zip(detectors, seconds, strict=True))
+    for name, detector in detectors.items():
+        passes = passed(detector, images[:1])
+        tell(f"{name}: encoder passes", passes, "an image", "")
+        tell(f"{name}: scoring", 1e3 * times[name] / SCORED, "ms/image", "tensors, cues only")
+        if name not in ("MHRot", "GeoTrans"):
+            ratio = times["MHRot"] / times[name], times["GeoTrans"] / times[name]
+            tell(f"{name}: faster than MHRot", ratio[0], "times", "same encoder")
+            tell(f"{name}: faster than GeoTrans", ratio[1], "times", "same encoder")
+
+
+def passed(detector: Any, image: torch.Tensor) -> int:
+    """Images that go through the encoder, and through the U-Net where there is one, for one."""
+    count = 0
+
+    def counted(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        nonlocal count
+        count += len(inputs[0])
+
+    modules = [
+        module
+        for name, module in detector.named_modules()
+        if name in ("network.encoder", "pieces.encoder", "unet")
+    ]
+    hooks = [module.register_forward_pre_hook(counted) for module in modules]
+    detector.raw_cues(image)
+    for hook in hooks:
+        hook.remove()
+    return count
+
+
+def training(tell: Callable[..., None]) -> None:
+    """A training step with all its transforms against the bare network on ready-made images."""
+    detectors: dict[str, tuple[Any, Any]] = {}
+    shaken = {"flips": "horizontal", "jitter": 2}
+    multitask = oddlens.MultiTask(**SHARED, **shaken)
+    detectors["MultiTask"] = (multitask, multitask.network.encoder)
+    multicue = oddlens.MultiCue(**SHARED, **shaken, tasks=["puzzle", "tint"])
+    detectors["MultiCue, puzzle and tint"] = (multicue, multicue.pieces.encoder)
+    bf16 = choose_precision(CPU) == "bf16"
+    for name, (detector, encoder) in detectors.items():
+        stage = detector.stages()[0]
+        stage.module.train()
+        optimizer = stage.optimizer(stage.module.parameters())
+        images = torch.rand(stage.batch_size, 3, SIDE, SIDE)
+        generator = torch.Generator().manual_seed(0)
+        seen: list[torch.Tensor] = []
+        hook = encoder.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(given[0]))
+        stage.loss(images, generator)
+        hook.remove()
+        ready = seen[0].detach().contiguous(memory_format=torch.channels_last)
+
+        def step(
+            loss: Callable[[], torch.Tensor], optimizer: torch.optim.Optimizer = optimizer
+        ) -> None:
+            optimizer.zero_grad(set_to_none=True)
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                value = loss()
+            value.backward()
+            optimizer.step()
+
+        whole, bare = alternately(
+            lambda s=stage, i=images, g=generator: step(
+                lambda: torch.stack(list(s.loss(i, g).values())).sum()
+            ),
+            lambda e=encoder, r=ready: step(lambda: e(r).square().mean()),
+            rounds=15,
+        )
+        note = f"{len(ready)} images a step at {SIDE} px, {'bf16' if bf16 else 'float32'}"
+        tell(f"{name}: bare encoder's step", 1e3 * bare, "ms", note)
+        tell(f"{name}: step with mirroring, shifts, transforms, heads", 1e3 * whole, "ms", "")
+        tell(f"{name}: overhead", 100 * (whole / bare - 1), "%", "target: at most 10")
+
+
+def main() -> None:
+    """Measure everything and append it to results/speed.jsonl."""
+    origin = provenance()
+
+    def tell(what: str, value: float, unit: str, note: str) -> None:
+        print(f"{what:56} {value:10.2f} {unit:10} {note}", flush=True)
+        record = {"what": what, "value": round(value, 3), "unit": unit, "note": note}
+        append("speed", {**record, "provenance": origin})
+
+    scoring(tell)
+    training(tell)
+
+
+if __name__ == "__main__":
+    main()

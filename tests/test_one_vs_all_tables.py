@@ -1,0 +1,62 @@
+"""Tables of the one-vs-all protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.one_vs_all_tables import one_vs_all, one_vs_all_variants
+from oddlens.evaluation.records import Record, RecordFile
+from tests.evaluation.made_records import made
+
+
+def digits(target: str, auroc: float, method: str = "multitask", **more: Any) -> Record:
+    return made(target, auroc=auroc, data="digits", method=method, **more)
+
+
+def kept(folder: Path, *records: Record) -> Path:
+    file = RecordFile(folder / "one_vs_all_digits.jsonl")
+    for record in records:
+        file.append(record)
+    return folder
+
+
+def rows(table: str) -> dict[str, list[str]]:
+    lines = [line for line in table.splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {first: rest for first, *rest in cells}
+
+
+def test_without_records_it_was_not_run(tmp_path: Path) -> None:
+    assert "not run" in one_vs_all("digits", tmp_path)
+    assert "Not run yet" in one_vs_all_variants("digits", tmp_path)
+
+
+def test_methods_stand_side_by_side_and_are_compared_on_what_they_share(tmp_path: Path) -> None:
+    folder = kept(
+        tmp_path,
+        *(digits("0", 0.9), digits("1", 0.7), digits("0", 0.8, "multicue")),
+    )
+    found = rows(one_vs_all("digits", folder))
+    assert found["class"] == ["MultiTask, 1 pass", "MultiCue, 1 pass"]
+    assert found["0"] == ["90.0", "80.0"]
+    assert found["1"] == ["70.0", "–"]
+    assert found["**mean of the first 1**"] == ["90.0", "80.0"]
+    assert found["**mean of all 2**"] == ["80.0", "–"]
+
+
+def test_what_was_set_by_hand_is_no_headline_and_stands_beside_the_default(tmp_path: Path) -> None:
+    given = {"preset": "compact", "flips": "none", "tasks": ["jigsaw"]}
+    folder = kept(tmp_path, digits("0", 0.9), digits("0", 0.6, options=given))
+    assert rows(one_vs_all("digits", folder))["0"] == ["90.0"]
+    table = one_vs_all_variants("digits", folder)
+    lines = [line for line in table.splitlines() if "MultiTask" in line]
+    assert "as it comes" in lines[0]
+    assert "90.0" in lines[0]
+    assert '`tasks=["jigsaw"]`' in lines[1]
+    assert "60.0" in lines[1]
+
+
+def test_a_quick_look_enters_no_table(tmp_path: Path) -> None:
+    folder = kept(tmp_path, digits("0", 0.9, test_limit=50))
+    assert "not run" in one_vs_all("digits", folder)
