@@ -12,11 +12,9 @@ from benchmarks.table_cells import NOT_RUN, RESULTS, UNKNOWN, markdown, origin
 from oddlens.detectors import METHODS
 from oddlens.evaluation.records import Record, RecordFile
 from oddlens.evaluation.summary import Spread, Summary, percent, published, summarise
-from oddlens.images.catalogue import CATALOGUE
+from oddlens.images.catalogue import CATALOGUE, fitting_flips, fitting_jitter
 
 PROTOCOL = "one-vs-all"
-GIVEN_BY_RULE = ("flips", "preset")
-"""Options that stand in every record; the others were set by hand."""
 
 
 def one_vs_all(data: str, folder: Path = RESULTS) -> str:
@@ -38,6 +36,9 @@ def one_vs_all(data: str, folder: Path = RESULTS) -> str:
         whole = [one if len(one.classes) == len(classes) else None for one in found]
         means = [UNKNOWN if one is None else _mean(one, classes) for one in whole]
         rows.append([f"**mean of all {len(classes)}**", *means])
+    ratios = [_ratio(one, found) for one in found]
+    if any(ratios):
+        rows.append(["error, relative to MultiTask", *(each or UNKNOWN for each in ratios)])
     rows.append(["seeds", *(_seeds(one) for one in found)])
     headers = ["class", *(f"{_title(one)}, {_budget(one)}" for one in found)]
     parts = [markdown(headers, rows), _others(data), _origin(found, name)]
@@ -81,11 +82,15 @@ def _whole(summary: Summary) -> bool:
 
 def _set(summary: Summary) -> str:
     """The options that were set by hand, as code."""
-    options = json.loads(summary.configuration.options)
+    one = summary.configuration
+    options = json.loads(one.options)
+    content = CATALOGUE[one.data].content
+    flips = "none" if options.get("variant") == "geotrans" else fitting_flips(content)
+    usual = {"preset": "compact", "flips": flips, "jitter": fitting_jitter(content)}
     return ", ".join(
         f"`{name}={value if isinstance(value, str) else json.dumps(value)}`"
         for name, value in sorted(options.items())
-        if not (name in GIVEN_BY_RULE and value != "paper")
+        if value != usual.get(name)
     )
 
 
@@ -119,6 +124,20 @@ def _mean(summary: Summary, classes: Sequence[str]) -> str:
     if summary.mean is not None and len(classes) == len(summary.classes):
         return percent(summary.mean)
     return percent(fmean(summary.classes[each].mean for each in classes))
+
+
+def _ratio(summary: Summary, every: Sequence[Summary]) -> str:
+    """1 - AUROC over that of MultiTask as it comes, on the classes that both have."""
+    references = [one for one in every if one.configuration.method == "multitask"]
+    if not references or summary in references:
+        return ""
+    classes = [each for each in summary.classes if each in references[0].classes]
+    if not classes:
+        return ""
+    errors = [
+        1 - fmean(one.classes[each].mean for each in classes) for one in (summary, references[0])
+    ]
+    return f"{errors[0] / errors[1]:.2f}"
 
 
 def _those(common: Sequence[str], classes: Sequence[str]) -> str:

@@ -26,12 +26,13 @@ SHARED: dict[str, Any] = {"image_size": SIDE, "widths": WIDTHS, "stem": STEM}
 
 def scoring(tell: Callable[..., None]) -> None:
     """Passes of the encoder an image, and milliseconds an image, of every method."""
+    literal = {**SHARED, "ood": "softmax_truth"}
     detectors: dict[str, oddlens.Detector] = {
-        "MultiTask": oddlens.MultiTask(**SHARED),
+        "MultiTask": oddlens.MultiTask(**literal),
         "MultiCue, puzzle and tint": oddlens.MultiCue(**SHARED, tasks=["puzzle", "tint"]),
         "MultiCue": oddlens.MultiCue(**SHARED),
-        "MHRot": oddlens.GeometricTransforms(**SHARED, variant="mhrot"),
-        "GeoTrans": oddlens.GeometricTransforms(**SHARED, variant="geotrans"),
+        "MHRot": oddlens.GeometricTransforms(**literal, variant="mhrot"),
+        "GeoTrans": oddlens.GeometricTransforms(**literal, variant="geotrans"),
     }
     images = torch.rand(SCORED, 3, SIDE, SIDE)
     seconds = alternately(
@@ -40,7 +41,7 @@ def scoring(tell: Callable[..., None]) -> None:
     times = dict(zip(detectors, seconds, strict=True))
     for name, detector in detectors.items():
         passes = passed(detector, images[:1])
-        tell(f"{name}: encoder passes", passes, "an image", "")
+        tell(f"{name}: passes", passes, "an image", "of encoder and U-Net")
         tell(f"{name}: scoring", 1e3 * times[name] / SCORED, "ms/image", "tensors, cues only")
         if name not in ("MHRot", "GeoTrans"):
             ratio = times["MHRot"] / times[name], times["GeoTrans"] / times[name]

@@ -60,3 +60,16 @@ def test_what_was_set_by_hand_is_no_headline_and_stands_beside_the_default(tmp_p
 def test_a_quick_look_enters_no_table(tmp_path: Path) -> None:
     folder = kept(tmp_path, digits("0", 0.9, test_limit=50))
     assert "not run" in one_vs_all("digits", folder)
+
+
+def test_flips_other_than_the_rule_are_no_headline(tmp_path: Path) -> None:
+    mirrored = {"preset": "compact", "flips": "horizontal"}
+    folder = kept(tmp_path, digits("0", 0.9), digits("0", 0.8, options=mirrored))
+    assert rows(one_vs_all("digits", folder))["0"] == ["90.0"]
+    assert "`flips=horizontal`" in one_vs_all_variants("digits", folder)
+
+
+def test_the_error_is_given_relative_to_multitask(tmp_path: Path) -> None:
+    folder = kept(tmp_path, digits("0", 0.8), digits("1", 0.5), digits("0", 0.9, "multicue"))
+    found = rows(one_vs_all("digits", folder))
+    assert found["error, relative to MultiTask"] == ["–", "0.50"]

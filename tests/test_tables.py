@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import tables
+from benchmarks import table_cells, tables
 
 ORIGIN = {
     "commit": "abc1234",
@@ -51,7 +51,7 @@ def cells(row: str) -> list[str]:
 
 
 def test_the_documents_agree_with_the_records() -> None:
-    stale = [path.relative_to(tables.ROOT).as_posix() for path in tables.differing()]
+    stale = [path.relative_to(table_cells.ROOT).as_posix() for path in tables.differing()]
     assert not stale, f"run `make tables`: {', '.join(stale)}"
 
 
@@ -66,16 +66,16 @@ def test_the_documents_hold_every_table() -> None:
 
 def test_mean_and_sample_deviation_in_percent() -> None:
     # By hand: mean of 98, 99, 100 is 99; deviations -1, 0, 1, sum of squares 2, over 2 is 1.
-    assert tables.spread([0.98, 0.99, 1.0]) == "99.0 ± 1.0"
+    assert table_cells.spread([0.98, 0.99, 1.0]) == "99.0 ± 1.0"
 
 
 def test_one_value_has_no_deviation_and_none_is_not_run() -> None:
-    assert tables.spread([0.5, None]) == "50.0"
-    assert tables.spread([None]) == "not run"
+    assert table_cells.spread([0.5, None]) == "50.0"
+    assert table_cells.spread([None]) == "not run"
 
 
 def test_a_bar_in_a_cell_does_not_end_it() -> None:
-    assert tables.markdown(["a"], [["x|y"]]).splitlines()[-1] == "| x\\|y |"
+    assert table_cells.markdown(["a"], [["x|y"]]).splitlines()[-1] == "| x\\|y |"
 
 
 # --- tables -----------------------------------------------------------------------------------
@@ -179,7 +179,9 @@ def test_without_records_a_table_says_not_run(name: str, tmp_path: Path) -> None
 
 def test_the_origin_names_commit_command_hardware_and_seeds() -> None:
     changed = {**ORIGIN, "commit": "def5678", "dirty": True}
-    found = tables.origin([trial(1, 0.9), trial(0, 0.9, provenance=changed)], "ssm_localization")
+    found = table_cells.origin(
+        [trial(1, 0.9), trial(0, 0.9, provenance=changed)], "ssm_localization"
+    )
     assert found == (
         "Commits abc1234, def5678 with changes; "
         "`python benchmarks/localization.py bottle --name bottle`; A CPU, 2 threads on 2 cores, "
@@ -189,7 +191,7 @@ def test_the_origin_names_commit_command_hardware_and_seeds() -> None:
 
 def test_the_origin_names_no_place_on_a_machine() -> None:
     command = "python benchmarks/localization.py /srv/data/bottle --name bottle"
-    found = tables.origin([trial(0, 0.9, provenance={**ORIGIN, "command": command})], "x")
+    found = table_cells.origin([trial(0, 0.9, provenance={**ORIGIN, "command": command})], "x")
     assert "/srv" not in found
     assert "`python benchmarks/localization.py bottle --name bottle`" in found
 
@@ -223,7 +225,7 @@ def test_the_program_rewrites_and_its_check_fails_until_it_has(tmp_path: Path) -
     (tmp_path / "benchmarks").mkdir()
     (tmp_path / "docs").mkdir()
     for name in ("tables.py", "table_cells.py", "one_vs_all_tables.py", "references.json"):
-        shutil.copy(tables.ROOT / "benchmarks" / name, tmp_path / "benchmarks" / name)
+        shutil.copy(table_cells.ROOT / "benchmarks" / name, tmp_path / "benchmarks" / name)
     document = tmp_path / "README.md"
     document.write_text("<!-- table:speed -->\n<!-- end -->\n", encoding="utf-8")
 

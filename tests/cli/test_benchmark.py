@@ -199,6 +199,21 @@ def test_flips_are_those_of_the_data_unless_asked_otherwise(
 
 
 @pytest.mark.usefixtures("toy")
+def test_photographs_are_shifted_unless_asked_otherwise() -> None:
+    from oddlens.cli.benchmark import _options
+
+    assert _options("multitask", "compact", [], "cifar10")[0]["jitter"] == 4
+    assert _options("multitask", "compact", ["jitter=1"], "cifar10")[0]["jitter"] == 1
+    assert "jitter" not in _options("multitask", "compact", [], "digits")[0]
+
+
+def test_geotrans_is_not_mirrored_at_random() -> None:
+    from oddlens.cli.benchmark import _options
+
+    assert _options("geometric", "compact", ["variant=geotrans"], "cifar10")[0]["flips"] == "none"
+    assert _options("geometric", "compact", [], "cifar10")[0]["flips"] == "horizontal"
+
+
 def test_a_method_without_flips_gets_none() -> None:
     from oddlens.cli.benchmark import _options
 

@@ -13,7 +13,8 @@ import pytest
 from rich.console import Console
 
 from oddlens.cli.progress import SECONDS_BETWEEN_LINES, bars, lines
-from oddlens.cli.screen import Screen, number, plain, print_table, summary
+from oddlens.cli.screen import Screen, number, print_table, summary
+from oddlens.jsonable import plain
 
 
 def test_what_json_does_not_know_becomes_plain() -> None:

@@ -301,6 +301,33 @@ def test_mhrot_asks_each_head_about_every_composition() -> None:
         assert torch.allclose(cues[name], -torch.stack(each).mean(dim=0), atol=1e-6)
 
 
+def test_the_loss_of_the_reference_is_the_mean_over_compositions() -> None:
+    detector = GeometricTransforms(**TINY).eval()
+    images = batch(2)
+    terms = detector.loss(images, Generator().manual_seed(0))
+    for name, logits in detector.answers(images, None).items():
+        labels = torch.arange(len(logits)).repeat_interleave(logits.shape[1])
+        expected = F.cross_entropy(logits.flatten(0, 1), labels)
+        assert float(terms[name]) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "named"),
+    [
+        (GeometricTransforms, {"variant": "geotrans", "flips": "horizontal"}, "geotrans asks"),
+        (GeometricTransforms, {"flips": "both"}, "rotation asks"),
+        (MultiTask, {"flips": "both"}, "rotation asks"),
+        (MultiTask, {"jitter": SIDE}, "jitter 24 must be less"),
+    ],
+)
+def test_what_would_blur_the_question_is_refused(
+    method: type[Recognition], options: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(UsageError, match=named):
+        method(**TINY, **options)
+    assert MultiTask(flips="both", tasks=("jigsaw",), **TINY).config.flips == "both"
+
+
 def test_geotrans_has_one_head_for_seventy_two() -> None:
     detector = GeometricTransforms(variant="geotrans", **TINY).eval()
     found = detector.answers(batch(2), None)

@@ -20,7 +20,8 @@ from oddlens.evaluation.protocols import Trial
 from oddlens.evaluation.protocols.one_vs_all import OneVsAll
 from oddlens.evaluation.records import Record, RecordFile
 from oddlens.evaluation.runner import run_trials
-from oddlens.evaluation.trial import load_data, plain, run_trial
+from oddlens.evaluation.trial import load_data, run_trial
+from oddlens.jsonable import plain
 
 
 @pytest.fixture(autouse=True)
@@ -207,6 +208,20 @@ def test_a_trial_that_fails_costs_no_other(tmp_path: Path) -> None:
     assert "not finite" in outcome.failed[0][1]
     assert [record.target for record in file.read()] == ["1"]
     assert ear.heard[1].startswith("failed (")
+
+
+def test_nor_does_one_that_breaks_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from oddlens.evaluation import runner
+
+    def breaks(each: Trial, **rest: Any) -> Record:
+        if each.target == "0":
+            raise MemoryError("no room")
+        return run_trial(each, **rest)
+
+    monkeypatch.setattr(runner, "run_trial", breaks)
+    outcome = run_trials([trial("0"), trial("1")], RecordFile(tmp_path / "r.jsonl"))
+    assert [reason for _, reason in outcome.failed] == ["MemoryError: no room"]
+    assert [record.target for record in outcome.records] == ["1"]
 
 
 @pytest.mark.parametrize("event", ["started", "progressed", "finished"])

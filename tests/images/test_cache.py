@@ -55,6 +55,15 @@ def test_a_subset_is_a_view(cache: ImageCache) -> None:
     assert np.shares_memory(part._pixels, cache._pixels) or cache.count_in_memory == 0
 
 
+@pytest.mark.parametrize(("most", "chosen"), [(0, []), (1, [0]), (3, [0, 3, 6]), (5, [0, 2, 4, 6])])
+def test_a_sample_is_spread_over_all(cache: ImageCache, most: int, chosen: list[int]) -> None:
+    sample = cache.evenly(most)
+    assert len(sample) == len(chosen)
+    if chosen:
+        assert torch.equal(sample.batch(range(len(sample))), cache.batch(chosen))
+    assert len(cache.evenly(100)) == len(cache)
+
+
 def test_an_index_out_of_range_is_an_error(cache: ImageCache) -> None:
     with pytest.raises(IndexError):
         cache.subset([1, 2]).batch([2])

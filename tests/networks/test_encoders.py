@@ -27,7 +27,8 @@ def test_the_wide_residual_network_is_the_published_one() -> None:
 
 @pytest.mark.parametrize("side", [16, 33, 36, 66])
 @pytest.mark.parametrize(
-    "encoder", [WideResNet(), CompactEncoder((8, 8, 8)), CompactEncoder((8,), 4)]
+    "encoder",
+    [WideResNet(), CompactEncoder((8, 8, 8)), CompactEncoder((8,), 4), CompactEncoder((8, 8), 1)],
 )
 def test_any_side_will_do(encoder: nn.Module, side: int) -> None:
     features = encoder.eval()(torch.rand(2, 3, side, side))

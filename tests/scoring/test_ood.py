@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,6 +49,21 @@ def test_features_may_have_more_entries_than_there_are_classes() -> None:
     oracle.fit(features.double().numpy(), labels.numpy())
     assert np.allclose(means, oracle.means_, atol=1e-9)
     assert np.allclose(precision, np.linalg.inv(oracle.covariance_ + 1e-4 * np.eye(7)), rtol=1e-6)
+
+
+def test_shrinkage_makes_few_values_usable_and_many_as_they_are() -> None:
+    generator = torch.Generator().manual_seed(0)
+    few, many = ClassMoments(2, 64), ClassMoments(2, 64)
+    values = torch.randn(20_000, 64, generator=generator)
+    labels = torch.arange(20_000) % 2
+    few.add(values[:20], labels[:20])
+    many.add(values, labels)
+    # By hand: 64 / (64 + 20) of the way to the mean variance, which is about 18 / 20.
+    plain, shrunk = (few.statistics(shrink=shrink)[1] for shrink in (False, True))
+    assert float(torch.linalg.eigvalsh(plain).max()) == pytest.approx(1e4, rel=0.01)
+    assert float(torch.linalg.eigvalsh(shrunk).max()) < 2
+    as_they_are, hardly = (many.statistics(shrink=shrink)[1] for shrink in (False, True))
+    assert torch.allclose(as_they_are, hardly, atol=0.01)
 
 
 def test_the_distance_is_the_squared_one_of_scipy() -> None:

@@ -188,19 +188,26 @@ def results_file(out: Path, protocol: str, data: str) -> Path:
 def _options(
     method: str, preset: str, settings: Sequence[str], data: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The options of a trial's detector with the flips that fit the data, and all it then has."""
+    """The options of a trial's detector, with flips and shifts that fit the data, and all it has."""
     from oddlens.detectors import get_method
-    from oddlens.images.catalogue import find_entry, fitting_flips
+    from oddlens.images.catalogue import find_entry, fitting_flips, fitting_jitter
 
     detector = get_method(method)
     known = detector.options()
     given = parse_settings(settings, known, method)
     if "preset" in given:
         raise UsageError("--set preset: write it as --preset")
-    flips = fitting_flips(find_entry(data).content)
+    content = find_entry(data).content
+    flips, jitter = fitting_flips(content), fitting_jitter(content)
+    if "jitter" in known and jitter:
+        given.setdefault("jitter", jitter)
     if "flips" in known and "flips" not in given:
         switch = isinstance(known["flips"].default, bool)
         given["flips"] = flips != "none" if switch else flips
+        try:
+            detector(preset=preset, **given)
+        except UsageError:  # of GeoTrans, mirroring is one of the questions
+            given["flips"] = "none"
     options = {"preset": preset, **given}
     return options, detector(**options).config.model_dump(mode="json")
 

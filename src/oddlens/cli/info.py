@@ -11,8 +11,9 @@ import typer
 
 from oddlens.cli.options import JsonFlag, Preset
 from oddlens.cli.runner import verb
-from oddlens.cli.screen import Screen, number, plain
+from oddlens.cli.screen import Screen, number
 from oddlens.errors import UsageError
+from oddlens.jsonable import plain
 
 
 @verb

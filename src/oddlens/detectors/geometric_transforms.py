@@ -43,6 +43,17 @@ class GeometricTransforms(Recognition):
         """The compositions, the untouched image first."""
         return compositions(flips=self.config.variant == "geotrans")
 
+    def loss(self, images: Tensor, generator: Generator) -> dict[str, Tensor]:
+        """Mean cross-entropy of each head over all compositions, summed over the heads.
+
+        The mean and not, as in ``MultiTask``, the sum: so it is in the code of both ancestors.
+        """
+        terms = super().loss(images, generator)
+        return {
+            name: term / self.network.heads[name].out_features  # type: ignore[operator]
+            for name, term in terms.items()
+        }
+
     def seen(self, images: Tensor, generator: Generator | None) -> dict[str, Tensor]:
         """The features of each head's transforms, ``(T, M, F)``.
 

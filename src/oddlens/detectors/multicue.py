@@ -102,8 +102,7 @@ class MultiCue(Detector):
         Raises:
             DataError: no task is left.
         """
-        stride = max(1, -(-len(train) // _MEASURED))
-        sample = train.subset(range(0, len(train), stride))
+        sample = train.evenly(_MEASURED)
         measured = torch.cat([chroma(images) for images in self.batches(sample)])
         found = float(measured.double().mean())
         self.has_colour.fill_(found >= GREY)
@@ -322,7 +321,7 @@ class MultiCue(Detector):
         total, done = self.images_to_adapt(len(train), len(tune)), 0
         moments = {"puzzle": ClassMoments(self.config.grid**2)}
         moments["tint"] = ClassMoments(self.config.angles)
-        sample = train.subset(range(min(len(train), self._sampled())))
+        sample = train.evenly(self._sampled())
         for images in self.batches(sample):
             for name, logits, labels in self._answered(self._tasks.fixed(self.pieces, images)):
                 moments[name].add(logits.flatten(0, 1), labels.flatten())

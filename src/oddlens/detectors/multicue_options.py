@@ -138,6 +138,8 @@ class MultiCueOptions(DetectorOptions):
                 f"margin {self.gap} leaves nothing of a piece of {self.image_size // self.grid} "
                 "pixels; lower it"
             )
+        if self.jitter >= self.image_size:
+            raise ValueError(f"jitter {self.jitter} must be less than image_size {self.image_size}")
         if 2 * self.alpha >= self.image_size:
             raise ValueError(f"border {self.alpha} leaves no centre of {self.image_size} pixels")
         return self

@@ -152,7 +152,7 @@ class Recognition(Detector):
         """
         total, done = self.images_to_adapt(len(train), len(tune)), 0
         moments: dict[str, ClassMoments] = {}
-        sample = train.subset(range(min(len(train), self._sampled())))
+        sample = train.evenly(self._sampled())
         for images in self.batches(sample):
             for name, features in self.seen(images, None).items():
                 combined = self.config.ood == "combined"
@@ -163,7 +163,7 @@ class Recognition(Detector):
             done += len(images)
             tell(done, total)
         for name, each in moments.items():
-            means, precision = each.statistics()
+            means, precision = each.statistics(shrink=self.config.ood == "combined")
             getattr(self, f"{name}_means").copy_(means)
             getattr(self, f"{name}_precision").copy_(precision)
         solved: dict[str, float] = {}

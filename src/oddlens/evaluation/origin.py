@@ -8,6 +8,7 @@ import resource
 import subprocess
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,12 @@ def peak_gpu_mib(device: torch.device) -> int | None:
     return int(torch.cuda.max_memory_allocated(device)) // 2**20
 
 
+@cache
 def _checkout() -> tuple[str | None, bool | None]:
-    """Commit, and whether the library was changed since; None where oddlens is installed."""
+    """Commit, and whether the library was changed since; None where oddlens is installed.
+
+    Asked once, when the process begins to measure: what is edited later is not what runs.
+    """
     package = _HERE.parents[1]
     # An environment may lie inside somebody else's checkout.
     if _git(package, "ls-files", "--error-unmatch", str(_HERE)) is None:

@@ -148,6 +148,8 @@ def _one_by_one(
             result: Result = run_trial(trial, command=command, jobs=jobs, progress=tell)
         except OddlensError as error:
             result = str(error)
+        except Exception as error:  # noqa: BLE001  # such as memory: it must not take the other trials along
+            result = f"{type(error).__name__}: {error}"
         yield trial, result
 
 

@@ -44,6 +44,7 @@ class Configuration:
         protocol, data, data_note, data_sha256, method, minutes, epochs, test_limit: as in
             ``Record``.
         options: as in ``Record``, as JSON text.
+        config: likewise; defaults change with versions.
         device: the GPU's name or ``cpu``: the tiers are never mixed.
     """
 
@@ -53,6 +54,7 @@ class Configuration:
     data_sha256: str
     method: str
     options: str
+    config: str
     minutes: float | None
     epochs: int | None
     test_limit: int | None
@@ -68,6 +70,7 @@ class Configuration:
             record.data_sha256,
             record.method,
             json.dumps(record.options, sort_keys=True),
+            json.dumps(record.config, sort_keys=True),
             record.minutes,
             record.epochs,
             record.test_limit,

@@ -139,6 +139,14 @@ class ImageCache:
             rows=rows,
         )
 
+    def evenly(self, most: int) -> ImageCache:
+        """Give a view of at most so many images, spread over all of them.
+
+        Names have an order, and the first ones of a folder are often alike.
+        """
+        stride = max(1, -(-len(self) // most)) if most else 1
+        return self.subset(range(0, len(self), stride)[:most])
+
     def batch(self, indices: Sequence[int]) -> torch.Tensor:
         """Draw images.
 

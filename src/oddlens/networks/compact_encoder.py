@@ -45,7 +45,8 @@ class CompactEncoder(nn.Module):
         self.features = widths[-1]
         # Kernels overlap, since a transform that shifts by a multiple of the stride would
         # otherwise be a shift of the feature map exactly.
-        self.stem = nn.Conv2d(channels, widths[0], 2 * stem, stem, padding=stem // 2, bias=False)
+        kernel, padding = (2 * stem, stem // 2) if stem > 1 else (3, 1)
+        self.stem = nn.Conv2d(channels, widths[0], kernel, stem, padding=padding, bias=False)
         self.norm = nn.BatchNorm2d(widths[0])
         pairs = zip((widths[0], *widths), widths, strict=False)
         self.blocks = nn.Sequential(

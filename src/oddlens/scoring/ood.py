@@ -35,14 +35,23 @@ class ClassMoments:
         self._sum.index_add_(0, labels, values)
         self._outer += values.T @ values
 
-    def statistics(self) -> tuple[Tensor, Tensor]:
+    def statistics(self, *, shrink: bool = False) -> tuple[Tensor, Tensor]:
         """Class means ``(K, D)``, one a row, and the inverse covariance ``(D, D)``, float64.
 
         The covariance is that within classes, plus 0.0001 on its diagonal.
+
+        Args:
+            shrink: towards a multiple of the identity, by D / (D + M) for M values: hardly where
+                there are many, so much where there are few that it can be inverted (our choice).
         """
         means = self._sum / self._count.clamp(min=1)[:, None]
         between = torch.einsum("k,ki,kj->ij", self._count, means, means)
         covariance = (self._outer - between) / self._count.sum().clamp(min=1)
+        if shrink:
+            width = means.shape[1]
+            share = width / (width + float(self._count.sum()))
+            round_ = covariance.diagonal().mean() * torch.eye(width, dtype=torch.float64)
+            covariance = (1 - share) * covariance + share * round_
         ridge = _RIDGE * torch.eye(means.shape[1], dtype=torch.float64)
         return means, torch.linalg.inv(covariance + ridge)
 

@@ -35,12 +35,15 @@ def log_tails(values: npt.ArrayLike, reference: npt.ArrayLike) -> tuple[FloatArr
     below = np.cumsum(counts) - counts / 2  # ties share the middle of their ranks
     share = (total - below + 0.5) / (total + 1)
     odds = np.log(share) - np.log1p(-share)
-    middle = np.median(np.repeat(known, counts))
-    spread = float(np.abs(np.repeat(known, counts) - middle).mean()) or 1.0
+    every = np.repeat(known, counts)
+    away = every - np.median(every)
+    upper, lower = (
+        float(half.mean()) if half.size else 1.0 for half in (away[away > 0], -away[away < 0])
+    )
     x = np.asarray(values, dtype=np.float64)
     inside = np.interp(x, known, odds)
-    log_p = -np.logaddexp(0.0, -inside) - np.maximum(x - known[-1], 0.0) / spread
-    log_q = -np.logaddexp(0.0, inside) - np.maximum(known[0] - x, 0.0) / spread
+    log_p = -np.logaddexp(0.0, -inside) - np.maximum(x - known[-1], 0.0) / upper
+    log_q = -np.logaddexp(0.0, inside) - np.maximum(known[0] - x, 0.0) / lower
     above, under = x > known[-1], x < known[0]
     log_q = np.where(above, _log1mexp(log_p), log_q)
     log_p = np.where(under, _log1mexp(log_q), log_p)

@@ -33,7 +33,7 @@ class Monitor:
     Args:
         detector: holds the stage's module.
         stage: what trains.
-        tune: held-out images, or None; of them the first 64 are looked at, always the same.
+        tune: held-out images, or None; of them 64 are looked at, always the same.
         plan: stands where the run stands.
         seed: of the monitor's own draws.
         points: what was found before a resume.
@@ -55,7 +55,7 @@ class Monitor:
         self._stage = stage
         self._plan = plan
         self._seed = int(np.random.SeedSequence([*seed, 0]).generate_state(1)[0])
-        self._sample = None if tune is None else tune.subset(range(min(len(tune), _IMAGES)))
+        self._sample = None if tune is None else tune.evenly(_IMAGES)
         self._marks = [mark for mark in MARKS if mark > plan.progress]
         self.points = list(points)
 

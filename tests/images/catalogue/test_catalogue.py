@@ -20,6 +20,7 @@ from oddlens.images.catalogue import (
     LabelledImages,
     find_entry,
     fitting_flips,
+    fitting_jitter,
     open_data,
 )
 from oddlens.images.catalogue.archive import ArchiveSource
@@ -331,6 +332,11 @@ def test_digits_need_no_root_and_use_the_whole_scale() -> None:
 )
 def test_the_rule_of_flips(content: Content, flips: str) -> None:
     assert fitting_flips(content) == flips
+
+
+def test_only_photographs_of_objects_are_shifted() -> None:
+    shifts = {name: fitting_jitter(entry.content) for name, entry in CATALOGUE.items()}
+    assert shifts == {"fashion-mnist": 0, "mnist": 0, "cifar10": 4, "digits": 0, "folder": 0}
 
 
 def test_the_flips_of_each_data_set() -> None:

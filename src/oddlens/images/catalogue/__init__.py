@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from oddlens.images.catalogue.entries import CATALOGUE, Entry, find_entry, open_data
-from oddlens.images.catalogue.flips import Content, Flips, fitting_flips
+from oddlens.images.catalogue.flips import Content, Flips, fitting_flips, fitting_jitter
 from oddlens.images.catalogue.labelled import ClassData, Images, LabelledImages
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "LabelledImages",
     "find_entry",
     "fitting_flips",
+    "fitting_jitter",
     "open_data",
 ]
