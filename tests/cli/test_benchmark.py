@@ -202,7 +202,7 @@ def test_flips_are_those_of_the_data_unless_asked_otherwise(
 def test_photographs_are_shifted_unless_asked_otherwise() -> None:
     from oddlens.cli.benchmark import _options
 
-    assert _options("multitask", "compact", [], "cifar10")[0]["jitter"] == 4
+    assert _options("multitask", "compact", [], "cifar10")[0]["jitter"] == 2
     assert _options("multitask", "compact", ["jitter=1"], "cifar10")[0]["jitter"] == 1
     assert "jitter" not in _options("multitask", "compact", [], "digits")[0]
 

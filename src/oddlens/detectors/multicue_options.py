@@ -30,7 +30,7 @@ class MultiCueOptions(DetectorOptions):
     )
     encoder: EncoderName = Field("compact", description="compact: for CPUs; wrn: WRN-16-4 (MC-U1)")
     widths: tuple[PositiveInt, ...] = Field(
-        (64, 128, 192), min_length=1, description="compact: channels of the encoder's stages"
+        (48, 96), min_length=1, description="compact: channels of the encoder's stages"
     )
     stem: Literal[1, 2, 4] = Field(2, description="compact: stride of the encoder's first layer")
     unet_widths: tuple[PositiveInt, ...] = Field(
@@ -54,7 +54,9 @@ class MultiCueOptions(DetectorOptions):
         description="where the attention map weighs: nowhere (v1 of the paper), puzzle and tint, "
         "recolorization, or both",
     )
-    lambda_t: float = Field(1.0, ge=0, description="weight of tint's loss (MC-U11)")
+    lambda_t: float = Field(
+        10.0, ge=0, description="weight of tint's loss, which is small in size (MC-U11)"
+    )
     lambda_d: float = Field(
         0.1,
         description="weight of the density term; above 0 spreads the attention, below 0 gathers it "
@@ -93,7 +95,7 @@ class MultiCueOptions(DetectorOptions):
     weight_decay: float = Field(5e-4, ge=0, description="of puzzle and tint")
     colour_learning_rate: float = Field(1e-3, gt=0, description="of recolorization, with Adam")
     clip: float = Field(1.0, gt=0, description="recolorization: largest gradient norm (MC-U22)")
-    batch_size: int = Field(128, ge=1, description="images a step")
+    batch_size: int = Field(32, ge=1, description="images a step")
     colour_share: float = Field(
         0.35, gt=0, lt=1, description="share of a budget of time that recolorization gets"
     )
