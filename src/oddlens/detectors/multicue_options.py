@@ -58,7 +58,7 @@ class MultiCueOptions(DetectorOptions):
         10.0, ge=0, description="weight of tint's loss, which is small in size (MC-U11)"
     )
     lambda_d: float = Field(
-        0.1,
+        2.0,
         description="weight of the density term; above 0 spreads the attention, below 0 gathers it "
         "(MC-U10)",
     )
