@@ -15,6 +15,8 @@ from oddlens.evaluation.summary import Spread, Summary, percent, published, summ
 from oddlens.images.catalogue import CATALOGUE, fitting_flips, fitting_jitter
 
 PROTOCOL = "one-vs-all"
+DATA = ("fashion-mnist", "cifar10")
+"""Data sets of the summary."""
 
 
 def one_vs_all(data: str, folder: Path = RESULTS) -> str:
@@ -43,6 +45,37 @@ def one_vs_all(data: str, folder: Path = RESULTS) -> str:
     headers = ["class", *(f"{_title(one)}, {_budget(one)}" for one in found)]
     parts = [markdown(headers, rows), _others(data), _origin(found, name)]
     return "\n\n".join(part for part in parts if part)
+
+
+SUMMARY = ("data", "detector", "budget", "classes", "mean AUROC", "ms an image", "seeds")
+
+
+def one_vs_all_summary(folder: Path = RESULTS) -> str:
+    """One row a method and data set, as it comes, and the published means beside it."""
+    rows: list[list[str]] = []
+    every: list[str] = []
+    for data in DATA:
+        found = [each for each in _summaries(data, folder) if not _set(each) and _whole(each)]
+        title, classes = CATALOGUE[data].title, CATALOGUE[data].classes
+        for one in found:
+            names = list(one.classes)
+            those = "all" if len(names) == len(classes) else _those(names, classes)
+            note = one.configuration.data_note
+            rows.append(
+                [
+                    title + (f", {note}" if note else ""),
+                    *(f"**oddlens {_title(one)}**", _budget(one), those, _mean(one, names)),
+                    f"{fmean(record.metrics.ms_per_image for record in one.records):.1f}",
+                    _seeds(one),
+                ]
+            )
+        for other in published(PROTOCOL, data):
+            mean = percent(other.mean)
+            rows.append(
+                [title, f"{other.who}, as published", UNKNOWN, "all", mean, UNKNOWN, UNKNOWN]
+            )
+        every.append(_origin(found, file_of(data)))
+    return "\n\n".join([markdown(SUMMARY, rows), *every])
 
 
 VARIANTS = ("method", "options", "budget", "classes", "AUROC", "each cue alone", "seeds")
@@ -112,7 +145,10 @@ def _budget(summary: Summary) -> str:
     )
     jobs = {int(record.provenance.get("jobs", 1)) for record in summary.records}
     shared = "" if jobs == {1} else f", {max(jobs)} at a time"
-    return f"{length}{shared}{'' if one.device == 'cpu' else f' on {one.device}'}"
+    hardware = [record.provenance.get("hardware", {}) for record in summary.records]
+    threads = {int(each["threads"]) for each in hardware if "threads" in each}
+    used = f", {max(threads)} thread{'s' if max(threads) > 1 else ''}" if threads else ""
+    return f"{length}{used if one.device == 'cpu' else f' on {one.device}'}{shared}"
 
 
 def _cell(spread: Spread | None) -> str:
@@ -141,7 +177,8 @@ def _ratio(summary: Summary, every: Sequence[Summary]) -> str:
 
 
 def _those(common: Sequence[str], classes: Sequence[str]) -> str:
-    return f"the first {len(common)}" if common == classes[: len(common)] else ", ".join(common)
+    first = list(classes[: len(common)])
+    return f"the first {len(common)}" if list(common) == first else ", ".join(common)
 
 
 def _seeds(summary: Summary) -> str:

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.one_vs_all_tables import one_vs_all, one_vs_all_variants
+from benchmarks.one_vs_all_tables import one_vs_all, one_vs_all_summary, one_vs_all_variants
 from benchmarks.table_cells import (
     DATA,
     NOT_RUN,
@@ -182,6 +182,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "ssm_defects": ssm_defects,
     "ssm_trials": ssm_trials,
     "ssm_ablations": ssm_ablations,
+    "one_vs_all_summary": one_vs_all_summary,
     "one_vs_all_fashion_mnist": partial(one_vs_all, "fashion-mnist"),
     "one_vs_all_cifar10": partial(one_vs_all, "cifar10"),
     "variants_fashion_mnist": partial(one_vs_all_variants, "fashion-mnist"),

@@ -188,7 +188,7 @@ def results_file(out: Path, protocol: str, data: str) -> Path:
 def _options(
     method: str, preset: str, settings: Sequence[str], data: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The options of a trial's detector, with flips and shifts that fit the data, and all it has."""
+    """A trial's options, with flips and shifts that fit the data, and the whole configuration."""
     from oddlens.detectors import get_method
     from oddlens.images.catalogue import find_entry, fitting_flips, fitting_jitter
 
