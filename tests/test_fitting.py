@@ -74,11 +74,14 @@ def test_calibration_meets_images_that_nothing_else_saw() -> None:
         {6 * index for index in part} for part in holdout_split(40, 0.3, seed=4)
     )
     assert (len(train), len(tune), len(calibration)) == (28, 4, 8)
+    # Four images tell no spread: four of training help.
+    scaled = detector.seen.pop("standardise")
+    assert tune < scaled < tune | train
+    assert len(scaled) == 8
     assert detector.seen == {
         "train": train,
         "adapt": train,
         "tune": tune,
-        "standardise": tune,
         "calibrate": calibration,
     }
     assert detector.calibration is not None
@@ -86,6 +89,22 @@ def test_calibration_meets_images_that_nothing_else_saw() -> None:
     report = detector.fit_report
     assert (report["trained_on"], report["tuned_on"], report["calibrated_on"]) == (28, 4, 8)
     assert report["lowest_false_alarm_rate"] == 1 / 9
+
+
+@pytest.mark.filterwarnings("error:.*only shifted")
+def test_cues_of_a_few_images_are_scaled_and_not_only_shifted() -> None:
+    detector = Toy().fit(noise(12), epochs=1, device="cpu")
+    assert detector.fit_report["tuned_on"] == 1
+    assert detector.standardiser is not None
+    assert all(std != 1.0 for std in detector.standardiser.std.values())
+
+
+def test_many_images_are_scaled_on_held_out_ones_alone() -> None:
+    images = np.empty((80, SIZE, SIZE, 3), np.uint8)
+    images[:] = np.arange(80, dtype=np.uint8)[:, None, None, None] * 3
+    detector = Recorder().fit(images, epochs=1, holdout=0.3, seed=4, device="cpu")
+    assert detector.seen["standardise"] == detector.seen["tune"]
+    assert len(detector.seen["tune"]) == 8
 
 
 def test_normal_images_are_flagged_at_the_guaranteed_rate() -> None:
@@ -355,7 +374,8 @@ def test_the_reserve_is_the_cost_of_what_comes_after(slow: float) -> None:
     detector = SlowToScore()
     detector.seconds = slow
     made = cache(60)
-    parts = fitting.Parts(*(made.subset(part) for part in holdout_split(60, 0.2, 0)))
+    train, tune, calibration = (made.subset(part) for part in holdout_split(60, 0.2, 0))
+    parts = fitting.Parts(train, tune, calibration, tune)
     begin = time.monotonic()
     estimate = fitting._seconds_after_training(detector, parts, patience=1.0)
     assert time.monotonic() - begin < 5 * slow + 0.5

@@ -34,15 +34,23 @@ _MOST_RESERVED = 0.25
 """Share of a budget that may be set aside for what comes after training."""
 _MOST_PROBED = 0.02
 """Share of a budget that a look at the pace of scoring may well take."""
+_TO_SCALE = 8
+"""Images below which the spread of a cue cannot be told."""
 _NAMED = 5
 
 
 class Parts(NamedTuple):
-    """The normal images, divided."""
+    """The normal images, divided.
+
+    ``scale`` is what cues are standardised on: ``tune``, and where that is too few some of the
+    training images as well. Those are fitted better, so that a spread may come out small; without
+    them there would be none, and cues of different units would be fused as they are (our choice).
+    """
 
     train: ImageCache
     tune: ImageCache
     calibration: ImageCache
+    scale: ImageCache
 
 
 def choose_device(wanted: str | torch.device) -> torch.device:
@@ -124,7 +132,7 @@ def fit(
             with torch.no_grad():
                 detector.adapt(parts.train, parts.tune, lambda *count: tell("adapt", *count))
         with _interruptible("standardising the cues", checkpoint):
-            standardise(detector, parts.tune, tell)
+            standardise(detector, parts.scale, tell)
         with _interruptible("calibrating", checkpoint):
             calibrate(detector, parts.calibration, tell)
     _account(detector, record, parts, skipped, time.monotonic() - begin, budget)
@@ -200,7 +208,11 @@ def _read(
             UserWarning,
             stacklevel=1,
         )
-    return Parts(*map(cache.subset, holdout_split(len(cache), holdout, seed)))
+    train, tune, calibration = holdout_split(len(cache), holdout, seed)
+    missing = max(0, _TO_SCALE - len(tune))
+    step = max(1, len(train) // missing) if missing else 1
+    scale = sorted([*tune, *train[::step][:missing]])
+    return Parts(*map(cache.subset, (train, tune, calibration, scale)))
 
 
 def _start_afresh(detector: Detector, seed: int) -> None:
@@ -230,7 +242,7 @@ def _seconds_after_training(detector: Detector, parts: Parts, patience: float) -
         count = 4 if seconds < patience else 1
         seconds = _seconds_an_image(detector, parts.calibration, count)
     adapted = detector.images_to_adapt(len(parts.train), len(parts.tune))
-    return seconds * (adapted + len(parts.tune) + len(parts.calibration))
+    return seconds * (adapted + len(parts.scale) + len(parts.calibration))
 
 
 def _seconds_an_image(detector: Detector, images: ImageCache, count: int) -> float:
@@ -241,11 +253,11 @@ def _seconds_an_image(detector: Detector, images: ImageCache, count: int) -> flo
 
 
 def standardise(detector: Detector, tune: ImageCache, tell: Progress | None = None) -> None:
-    """Fit the standardisation of cues and maps on held-out images.
+    """Fit the standardisation of cues and maps.
 
     Args:
         detector: trained and adapted.
-        tune: held-out images, disjoint from the calibration's.
+        tune: normal images, disjoint from the calibration's; see ``Parts.scale``.
         tell: called with ("standardise", done, total).
     """
     scores: dict[str, list[FloatArray]] = {}
@@ -314,7 +326,7 @@ def _account(
     detector.fit_report = {
         "steps": record.steps,
         "seconds": round(seconds, 1),
-        "images": sum(map(len, parts)),
+        "images": len(parts.train) + len(parts.tune) + len(parts.calibration),
         "trained_on": len(parts.train),
         "tuned_on": len(parts.tune),
         "calibrated_on": len(parts.calibration),
