@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from oddlens.detector import Detector, load
+    from oddlens.detectors.anomem import AnoMem
     from oddlens.detectors.geometric_transforms import GeometricTransforms
     from oddlens.detectors.multicue import MultiCue
     from oddlens.detectors.multitask import MultiTask
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "AnoMem": "oddlens.detectors.anomem",
     "GeometricTransforms": "oddlens.detectors.geometric_transforms",
     "MultiCue": "oddlens.detectors.multicue",
     "MultiTask": "oddlens.detectors.multitask",
@@ -37,6 +39,7 @@ _HOME = {
 
 __all__ = [
     "SSM",
+    "AnoMem",
     "Detector",
     "Evaluation",
     "GeometricTransforms",

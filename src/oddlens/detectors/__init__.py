@@ -16,6 +16,7 @@ METHODS = {
     "multitask": "oddlens.detectors.multitask:MultiTask",
     "geometric": "oddlens.detectors.geometric_transforms:GeometricTransforms",
     "multicue": "oddlens.detectors.multicue:MultiCue",
+    "anomem": "oddlens.detectors.anomem:AnoMem",
 }
 """Method name to ``module:class``."""
 

@@ -1,0 +1,83 @@
+"""Options of AnoMem. Defaults named AM-Un are our choice; see the method's page."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from oddlens.options import DetectorOptions, Preset
+from oddlens.pretext.augmentation import Flips
+
+
+class AnoMemOptions(DetectorOptions):
+    """Options of ``AnoMem``."""
+
+    image_size: int = Field(32, ge=16, le=1024, description="side of the images, in pixels")
+    encoder: Literal["compact", "resnet18"] = Field(
+        "compact", description="compact: for CPUs; resnet18: as CSI and DROC have it (AM-U1)"
+    )
+    widths: tuple[PositiveInt, ...] = Field(
+        (32, 64, 128), min_length=1, description="compact: channels of the encoder's stages"
+    )
+    stem: Literal[1, 2, 4] = Field(2, description="compact: stride of the encoder's first layer")
+    scales: int = Field(
+        3, ge=1, le=4, description="how many of the last stages have a memory (AM-U2)"
+    )
+    slots: int = Field(64, ge=2, le=4096, description="prototypes of each scale (AM-U6)")
+    beta: float = Field(8.0, gt=0, description="inverse temperature of recall (AM-U5)")
+    memory: bool = Field(
+        True, description="contrast through the memories; false is SimCLR with unused memories"
+    )
+    evidence: tuple[Literal["memory", "mahalanobis"], ...] = Field(
+        ("memory",),
+        min_length=1,
+        description="cues: memory: the deviation from what is recalled, one a scale; mahalanobis: "
+        "of the last scale's mean feature (SSD), the baseline",
+    )
+    statistics_images: int = Field(
+        2000, ge=2, description="mahalanobis: training images its statistics come from, at most"
+    )
+    pooling: Literal["mean", "top"] = Field(
+        "mean", description="over positions; top: the largest tenth, for local defects"
+    )
+    temperature: float = Field(0.2, gt=0, description="of contrast (AM-U12)")
+    scale_weights: tuple[float, ...] = Field(
+        (0.25, 0.5, 1.0), description="of the scales in training, shallow to deep (AM-U11)"
+    )
+    variance_weight: float = Field(
+        1.0, ge=0, description="of the term that keeps recalls apart (AM-U11)"
+    )
+    smallest_crop: float = Field(
+        0.2, gt=0, le=1, description="views: least share of an image's area that a crop shows"
+    )
+    flips: Flips = Field("none", description="views: random mirroring")
+    learning_rate: float = Field(
+        0.06, gt=0, description="base learning rate, for 256 images a step"
+    )
+    weight_decay: float = Field(3e-4, ge=0, description="not of memories, norms and biases")
+    batch_size: int = Field(128, ge=2, description="images a step, each in two views")
+    epochs: int = Field(
+        200, ge=1, description="passes over the images, unless epochs or minutes are asked for"
+    )
+
+    @classmethod
+    def preset_defaults(cls, preset: Preset) -> dict[str, Any]:
+        """``paper`` is ResNet-18 with larger memories; the published values are not known."""
+        if preset == "compact":
+            return {}
+        return {"encoder": "resnet18", "slots": 256, "batch_size": 256, "epochs": 500}
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Of the scales that there are."""
+        return self.scale_weights[-self.scales :]
+
+    @model_validator(mode="after")
+    def _scales_fit(self) -> Self:
+        stages = len(self.widths) if self.encoder == "compact" else 4
+        if self.scales > stages:
+            raise ValueError(f"scales {self.scales} is more than the encoder's {stages} stages")
+        if len(self.scale_weights) < self.scales:
+            raise ValueError(f"scale_weights: {self.scales} are needed, one for each scale")
+        return self

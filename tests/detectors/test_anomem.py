@@ -1,0 +1,158 @@
+"""AnoMem without anomalies: what it learns from, what it says, and when it refuses."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+import oddlens
+from oddlens.detectors.anomem import AnoMem
+from oddlens.errors import TrainingError, UsageError
+from oddlens.networks.memory import PrototypeMemory
+from oddlens.networks.resnet import ResNet18
+from tests.detectors.tiny import as_cache, ignore
+
+SIDE = 16
+TINY: dict[str, Any] = {"image_size": SIDE, "widths": (8, 12, 16), "slots": 6, "batch_size": 8}
+
+
+@pytest.fixture(autouse=True)
+def _no_talk() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*only shifted")
+        yield
+
+
+def blobs(count: int, seed: int = 0, *, odd: bool = False) -> NDArray[np.uint8]:
+    """A bright disc on a gradient; what is odd has a square."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    images = np.empty((count, SIDE, SIDE, 3), np.uint8)
+    for image in images:
+        y, x = random.uniform(5, 11, 2)
+        shape = (abs(rows - y) < 4) & (abs(columns - x) < 4)
+        if not odd:
+            shape = (rows - y) ** 2 + (columns - x) ** 2 < 20
+        grey = 60 + 4 * rows + 120 * shape + random.normal(0, 4, (SIDE, SIDE))
+        image[:] = np.clip(grey, 0, 255).astype(np.uint8)[..., None]
+    return images
+
+
+def batch(count: int, seed: int = 0) -> Tensor:
+    return torch.from_numpy(blobs(count, seed)).permute(0, 3, 1, 2).float() / 255
+
+
+def seeded(seed: int = 0) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("scales", [1, 2, 3])
+def test_gradients_reach_every_memory_and_the_encoder(scales: int) -> None:
+    detector = AnoMem(scales=scales, **TINY).train()
+    terms = detector.loss(batch(6), seeded())
+    assert set(terms) == {"contrast", "variance"}
+    sum(terms.values()).backward()  # type: ignore[union-attr]
+    assert len(detector.network.memories) == scales
+    for name, parameter in detector.network.named_parameters():
+        assert parameter.grad is not None, name
+        assert bool(parameter.grad.any()), name
+
+
+def test_without_memory_the_memories_are_left_alone() -> None:
+    detector = AnoMem(memory=False, **TINY).train()
+    terms = detector.loss(batch(6), seeded())
+    assert set(terms) == {"contrast"}
+    terms["contrast"].backward()  # type: ignore[no-untyped-call]
+    assert all(
+        isinstance(memory, PrototypeMemory) and memory.prototypes.grad is None
+        for memory in detector.network.memories
+    )
+
+
+def test_the_loss_depends_on_the_generator_and_nothing_else() -> None:
+    detector = AnoMem(**TINY).eval()
+    first, again, other = (detector.loss(batch(4), seeded(seed)) for seed in (7, 7, 8))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["contrast"], other["contrast"])
+
+
+def test_memories_norms_and_biases_do_not_decay() -> None:
+    detector = AnoMem(**TINY)
+    (stage,) = detector.stages()
+    decaying, free = stage.optimizer(detector.network.parameters()).param_groups
+    assert (decaying["weight_decay"], free["weight_decay"]) == (3e-4, 0.0)
+    assert all(each.ndim > 1 for each in decaying["params"])
+    names = {id(each): name for name, each in detector.network.named_parameters()}
+    kept = {names[id(each)] for each in free["params"]}
+    assert {f"memories.{scale}.prototypes" for scale in range(3)} <= kept
+    assert len(kept) + len(decaying["params"]) == len(names)
+
+
+def test_a_cue_is_the_mean_squared_deviation_and_its_map_shows_where() -> None:
+    detector = AnoMem(**TINY).eval()
+    with torch.inference_mode():
+        found, recalls = detector.cues(batch(3)), detector.network(batch(3))
+    assert set(found.scores) == set(found.maps) == {"scale 1", "scale 2", "scale 3"}
+    for scale, recall in enumerate(recalls, start=1):
+        squared = (recall.observed - recall.recalled).pow(2).sum(dim=1)
+        assert torch.allclose(found.scores[f"scale {scale}"], squared.double().mean(dim=(1, 2)))
+        assert found.maps[f"scale {scale}"].shape == (3, SIDE, SIDE)
+    top = AnoMem(pooling="top", **TINY).eval()
+    top.load_state_dict(detector.state_dict())
+    assert bool((top.raw_cues(batch(3)).scores["scale 1"] > found.scores["scale 1"]).all())
+
+
+def test_it_learns_survives_saving_and_repeats(tmp_path: Path) -> None:
+    options = {**TINY, "evidence": ("memory", "mahalanobis"), "smallest_crop": 0.6}
+    one, same = (AnoMem(**options).fit(blobs(60), epochs=8, seed=3, device="cpu") for _ in "12")
+    normal, odd = blobs(20, seed=5), blobs(20, seed=6, odd=True)
+    assert np.array_equal(one.score(normal), same.score(normal))
+    assert set(one.predict(normal[:2]).cues) == {"scale 1", "scale 2", "scale 3", "mahalanobis"}
+    assert np.array_equal(oddlens.load(one.save(tmp_path / "m")).score(odd), one.score(odd))
+    assert "memories on held-out normals" in one.fit_report["diagnostics"]
+
+
+@pytest.mark.parametrize(
+    ("beta", "spoil", "told"), [(1e-3, False, "raise beta"), (8.0, True, "raise variance_weight")]
+)
+def test_a_memory_that_has_collapsed_is_refused(beta: float, spoil: bool, told: str) -> None:
+    detector = AnoMem(beta=beta, **TINY).eval()
+    if spoil:
+        with torch.no_grad():
+            for memory in detector.network.memories:
+                rows = memory.prototypes
+                assert isinstance(rows, torch.nn.Parameter)
+                rows.mul_(1e-3)
+                rows[0] = 1.0
+                rows[1:] = -torch.ones_like(rows[1:]) + 1e-3 * torch.randn_like(rows[1:])
+            detector.network.memories[0].beta = 500.0  # type: ignore[assignment]
+            for memory in detector.network.memories:
+                memory.prototypes[1:] = memory.prototypes[0]  # type: ignore[index]
+    told = "collapsed" if spoil else told
+    images = as_cache(blobs(8), SIDE)
+    with pytest.raises(TrainingError, match=told), torch.no_grad():
+        detector.adapt(images, images, ignore)
+
+
+def test_options_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(UsageError, match="scales 3 is more than"):
+        AnoMem(widths=(8, 8))
+    with pytest.raises(UsageError, match="one for each scale"):
+        AnoMem(scale_weights=(1.0,))
+
+
+def test_resnet_shows_the_scales_of_the_specification() -> None:
+    shapes = [tuple(each.shape[1:]) for each in ResNet18().eval()(torch.rand(1, 3, 32, 32))]
+    assert shapes == [(128, 16, 16), (256, 8, 8), (512, 4, 4)]
+    large = ResNet18(2, small=False).eval()(torch.rand(1, 3, 96, 96))
+    assert [tuple(each.shape[1:]) for each in large] == [(256, 6, 6), (512, 3, 3)]
+    # Public implementations without their classifier have 11.17 million with this stem.
+    assert sum(each.numel() for each in ResNet18(4).parameters()) == 11_168_832
