@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 import oddlens
 from oddlens.detectors.anomem import AnoMem
 from oddlens.errors import TrainingError, UsageError
-from oddlens.networks.memory import PrototypeMemory
+from oddlens.networks.memory import MemoryState, PrototypeMemory
 from oddlens.networks.resnet import ResNet18
 from tests.detectors.tiny import as_cache, ignore
 
@@ -120,26 +120,19 @@ def test_it_learns_survives_saving_and_repeats(tmp_path: Path) -> None:
     assert "memories on held-out normals" in one.fit_report["diagnostics"]
 
 
-@pytest.mark.parametrize(
-    ("beta", "spoil", "told"), [(1e-3, False, "raise beta"), (8.0, True, "raise variance_weight")]
-)
-def test_a_memory_that_has_collapsed_is_refused(beta: float, spoil: bool, told: str) -> None:
-    detector = AnoMem(beta=beta, **TINY).eval()
-    if spoil:
-        with torch.no_grad():
-            for memory in detector.network.memories:
-                rows = memory.prototypes
-                assert isinstance(rows, torch.nn.Parameter)
-                rows.mul_(1e-3)
-                rows[0] = 1.0
-                rows[1:] = -torch.ones_like(rows[1:]) + 1e-3 * torch.randn_like(rows[1:])
-            detector.network.memories[0].beta = 500.0  # type: ignore[assignment]
-            for memory in detector.network.memories:
-                memory.prototypes[1:] = memory.prototypes[0]  # type: ignore[index]
-    told = "collapsed" if spoil else told
+def test_a_memory_that_recalls_everything_at_once_is_refused() -> None:
+    detector = AnoMem(beta=1e-3, **TINY).eval()
     images = as_cache(blobs(8), SIDE)
-    with pytest.raises(TrainingError, match=told), torch.no_grad():
-        detector.adapt(images, images, ignore)
+    with pytest.raises(TrainingError, match="recalls 6 of its 6 prototypes .* raise beta"):
+        with torch.no_grad():
+            detector.adapt(images, images, ignore)
+
+
+def test_a_memory_that_recalls_the_same_for_everything_is_refused() -> None:
+    detector = AnoMem(**TINY)
+    detector._refuse_dead(1, MemoryState(attention=1.5, usage=4.0, spread=0.5))
+    with pytest.raises(TrainingError, match="scale 2 .* raise variance_weight"):
+        detector._refuse_dead(2, MemoryState(attention=1.5, usage=1.0, spread=0.05))
 
 
 def test_options_that_do_not_fit_are_refused() -> None:

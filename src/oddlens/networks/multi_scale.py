@@ -24,7 +24,8 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         kept: Tensor = self.shortcut(self.pool(x))
-        return kept + self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+        inner: Tensor = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+        return kept + inner
 
 
 class MultiScaleEncoder(nn.Module):

@@ -33,7 +33,8 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(N, inputs, H, W)`` to ``(N, outputs, H / stride, W / stride)``."""
         kept: Tensor = self.shortcut(x)
-        return kept + self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+        inner: Tensor = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+        return kept + inner
 
 
 class ResNet18(nn.Module):
