@@ -239,7 +239,12 @@ def rows_after(name: str, heading: str) -> list[list[str]]:
 
 @pytest.mark.parametrize(
     ("page", "method"),
-    [("docs/methods/ssm.md", oddlens.SSM), ("docs/methods/multitask.md", oddlens.MultiTask)],
+    [
+        ("docs/methods/ssm.md", oddlens.SSM),
+        ("docs/methods/multitask.md", oddlens.MultiTask),
+        ("docs/methods/multicue.md", oddlens.MultiCue),
+        ("docs/methods/anomem.md", oddlens.AnoMem),
+    ],
 )
 def test_the_table_of_options_is_that_of_the_detector(
     page: str, method: type[oddlens.Detector]

@@ -123,9 +123,9 @@ def test_it_learns_survives_saving_and_repeats(tmp_path: Path) -> None:
 def test_a_memory_that_recalls_everything_at_once_is_refused() -> None:
     detector = AnoMem(beta=1e-3, **TINY).eval()
     images = as_cache(blobs(8), SIDE)
-    with pytest.raises(TrainingError, match="recalls 6 of its 6 prototypes .* raise beta"):
-        with torch.no_grad():
-            detector.adapt(images, images, ignore)
+    told = "recalls 6 of its 6 prototypes .* raise beta"
+    with pytest.raises(TrainingError, match=told), torch.no_grad():
+        detector.adapt(images, images, ignore)
 
 
 def test_a_memory_that_recalls_the_same_for_everything_is_refused() -> None:
