@@ -57,6 +57,8 @@ def one_vs_all_summary(folder: Path = RESULTS) -> str:
     for data in DATA:
         found = [each for each in _summaries(data, folder) if not _set(each) and _whole(each)]
         title, classes = CATALOGUE[data].title, CATALOGUE[data].classes
+        if not found:
+            rows.append([title, *[NOT_RUN] * (len(SUMMARY) - 1)])
         for one in found:
             names = list(one.classes)
             those = "all" if len(names) == len(classes) else _those(names, classes)

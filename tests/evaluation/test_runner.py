@@ -15,7 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from oddlens.detectors import METHODS, get_method
 from oddlens.errors import DataError, Interrupted, UsageError
-from oddlens.evaluation.origin import origin, peak_memory_mib, restart_peak_memory
+from oddlens.evaluation.origin import _checkout, origin, peak_memory_mib, restart_peak_memory
 from oddlens.evaluation.protocols import Trial
 from oddlens.evaluation.protocols.one_vs_all import OneVsAll
 from oddlens.evaluation.records import Record, RecordFile
@@ -288,10 +288,19 @@ def test_the_origin_names_the_commit_of_a_checkout(monkeypatch: pytest.MonkeyPat
         check=False,
     )
     assert found["commit"] == (done.stdout.strip() if done.returncode == 0 else None)
+    _checkout.cache_clear()
     monkeypatch.setenv("PATH", "")
     without = origin(torch.device("cpu"), command="c", jobs=1)
     assert without["commit"] is without["dirty"] is None
     assert without["oddlens"] == found["oddlens"]
+    _checkout.cache_clear()
+
+
+def test_what_is_edited_while_trials_run_is_not_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = origin(torch.device("cpu"), command="c", jobs=1)
+    monkeypatch.setattr("oddlens.evaluation.origin._git", lambda *given: "later")
+    after = origin(torch.device("cpu"), command="c", jobs=1)
+    assert (after["commit"], after["dirty"]) == (before["commit"], before["dirty"])
 
 
 def test_the_peak_is_that_of_the_trial() -> None:

@@ -103,9 +103,9 @@ class MemoryState(NamedTuple):
 
 def memory_state(recall: Recall) -> MemoryState:
     """Measure a memory on some normal images."""
-    weights = recall.weights.flatten(0, -2).double()
+    weights = recall.weights.detach().flatten(0, -2).double()
     each = torch.special.entr(weights).sum(dim=-1).exp().mean()
     usage = torch.special.entr(weights.mean(dim=0)).sum().exp()
-    vectors = recall.recalled.permute(0, 2, 3, 1).flatten(0, -2).double()
+    vectors = recall.recalled.detach().permute(0, 2, 3, 1).flatten(0, -2).double()
     spread = vectors.std(dim=0, correction=0).mean() * vectors.shape[1] ** 0.5
     return MemoryState(float(each), float(usage), float(spread))
