@@ -59,6 +59,7 @@ class Detector(nn.Module, ABC):
     """
 
     method: ClassVar[str]
+    learns_from_anomalies: ClassVar[bool] = False
     Options: ClassVar[type[DetectorOptions]] = DetectorOptions
     config: DetectorOptions
     calibration: Calibration | None
@@ -71,9 +72,8 @@ class Detector(nn.Module, ABC):
     def __init__(self, **options: Any) -> None:
         super().__init__()
         self.config = self.Options.make(options)
-        self.calibration = None
-        self.standardiser = None
-        self.map_standardiser = None
+        self.calibration = self.standardiser = self.map_standardiser = None
+        self.anomalies: ImageCache | None = None  # labelled ones, while fitting
         self.fit_report = {}
         self.diagnostics = {}
         self.provenance = {}

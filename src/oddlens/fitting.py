@@ -95,11 +95,13 @@ def fit(
     skipped: list[Skipped] = []
     with _interruptible("reading the images", checkpoint):
         parts = _read(detector, images, holdout, seed, on_bad, skipped, tell)
+        odd = None if anomalies is None else _cached(detector, anomalies, on_bad, skipped, tell)
     with torch.random.fork_rng([chosen] if chosen.type == "cuda" else []):
         with _interruptible("preparing", checkpoint):
             _start_afresh(detector, seed)
             detector.to(chosen).eval()
             with torch.no_grad():
+                detector.anomalies = odd
                 detector.prepare(parts.train)
             deadline = None
             if budget is not None:
@@ -135,7 +137,10 @@ def fit(
             standardise(detector, parts.scale, tell)
         with _interruptible("calibrating", checkpoint):
             calibrate(detector, parts.calibration, tell)
+    anomalous = 0 if odd is None else len(odd)
+    detector.anomalies = None
     _account(detector, record, parts, skipped, time.monotonic() - begin, budget)
+    detector.fit_report["labelled_anomalies"] = anomalous
     detector.provenance |= {"seed": seed, "epochs": epochs, "max_minutes": max_minutes}
 
 
@@ -155,7 +160,7 @@ def _check_call(
         raise UsageError(f"max_minutes is {max_minutes}; it must be above 0")
     if resume and checkpoint is None:
         raise UsageError("resume: give the checkpoint folder to go on from")
-    if anomalies is not None:
+    if anomalies is not None and not detector.learns_from_anomalies:
         raise UsageError(
             f"{detector.method} learns from normal images alone and cannot use anomalies; "
             "leave --anomalies out"
@@ -189,17 +194,9 @@ def _read(
     tell: Progress,
 ) -> Parts:
     """Read and divide the images; refuse first what needs no reading to be refused."""
-    size = detector.config.image_size
-    source = SizeWatch(open_source(images), size)
+    source = open_source(images)
     holdout_split(len(source), holdout, seed)
-    cache = ImageCache.load(
-        source,
-        size,
-        on_bad=on_bad,
-        skipped=skipped,
-        progress=lambda done, total: tell("read", done, total),
-    )
-    source.warn()
+    cache = _cached(detector, source, on_bad, skipped, tell)
     if skipped:
         named = "; ".join(f"{bad.name} {bad.reason}" for bad in skipped[:_NAMED])
         more = f"; and {len(skipped) - _NAMED:,} more" if len(skipped) > _NAMED else ""
@@ -213,6 +210,27 @@ def _read(
     step = max(1, len(train) // missing) if missing else 1
     scale = sorted([*tune, *train[::step][:missing]])
     return Parts(*map(cache.subset, (train, tune, calibration, scale)))
+
+
+def _cached(
+    detector: Detector,
+    images: ImagesLike,
+    on_bad: OnBad,
+    skipped: list[Skipped],
+    tell: Progress,
+) -> ImageCache:
+    """Read images at the model's size; what cannot be read is skipped or refused."""
+    size = detector.config.image_size
+    source = SizeWatch(open_source(images), size)
+    cache = ImageCache.load(
+        source,
+        size,
+        on_bad=on_bad,
+        skipped=skipped,
+        progress=lambda done, total: tell("read", done, total),
+    )
+    source.warn()
+    return cache
 
 
 def _start_afresh(detector: Detector, seed: int) -> None:

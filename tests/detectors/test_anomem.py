@@ -16,6 +16,8 @@ from torch import Generator, Tensor
 import oddlens
 from oddlens.detectors.anomem import AnoMem
 from oddlens.errors import TrainingError, UsageError
+from oddlens.evaluation.metrics import auroc
+from oddlens.networks.deviation_head import DeviationHead, distance_loss
 from oddlens.networks.memory import MemoryState, PrototypeMemory
 from oddlens.networks.resnet import ResNet18
 from tests.detectors.tiny import as_cache, ignore
@@ -118,6 +120,71 @@ def test_it_learns_survives_saving_and_repeats(tmp_path: Path) -> None:
     assert set(one.predict(normal[:2]).cues) == {"scale 1", "scale 2", "scale 3", "mahalanobis"}
     assert np.array_equal(oddlens.load(one.save(tmp_path / "m")).score(odd), one.score(odd))
     assert "memories on held-out normals" in one.fit_report["diagnostics"]
+
+
+def test_a_few_anomalies_teach_a_distance_that_survives_saving(tmp_path: Path) -> None:
+    options = {**TINY, "smallest_crop": 0.6, "anomalies_a_step": 2}
+    detector = AnoMem(**options).fit(
+        blobs(60), anomalies=blobs(6, seed=9, odd=True), epochs=30, seed=3, device="cpu"
+    )
+    assert detector.fit_report["labelled_anomalies"] == 6
+    assert detector.anomalies is None
+    assert [each["name"] for each in detector.provenance["stages"]] == ["remember", "measure"]
+    normal, odd = blobs(30, seed=5), blobs(30, seed=6, odd=True)
+    labels = np.repeat([False, True], 30)
+    found = detector.predict(np.concatenate([normal, odd]))
+    assert set(found.cues) == {"scale 1", "scale 2", "scale 3", "distance"}
+    assert auroc(found.cues["distance"], labels) > 0.8
+    loaded = oddlens.load(detector.save(tmp_path / "m"))
+    assert np.array_equal(loaded.score(odd), detector.score(odd))
+
+
+def test_without_anomalies_the_same_call_is_the_one_class_setting() -> None:
+    detector = AnoMem(**TINY).fit(blobs(30), epochs=1, device="cpu")
+    assert detector.fit_report["labelled_anomalies"] == 0
+    assert set(detector.predict(blobs(2)).cues) == {"scale 1", "scale 2", "scale 3"}
+    again = AnoMem(evidence=("memory",), **TINY).fit(blobs(30), epochs=1, device="cpu")
+    assert np.array_equal(detector.score(blobs(3)), again.score(blobs(3)))
+
+
+def test_a_distance_alone_needs_anomalies() -> None:
+    with pytest.raises(UsageError, match="learned from labelled anomalies"):
+        AnoMem(evidence=("distance",), **TINY).fit(blobs(12), epochs=1)
+
+
+def test_anomalies_alone_leave_the_memories_as_they_are() -> None:
+    detector = AnoMem(variance_weight=1.0, anomalies_a_step=6, **TINY).train()
+    detector.anomalies = as_cache(blobs(8, odd=True), SIDE)
+    nothing = batch(6)[:0]
+    terms = detector.loss(nothing, seeded())
+    sum(terms.values()).backward()  # type: ignore[union-attr]
+    for memory in detector.network.memories:
+        assert isinstance(memory, PrototypeMemory)
+        gradient = memory.prototypes.grad
+        assert gradient is None or not bool(gradient.any())
+
+
+def test_the_learned_distance_by_hand() -> None:
+    torch.manual_seed(0)
+    head = DeviationHead((3, 5), (0.25, 1.0), width=4)
+    maps = [torch.randn(2, 3, 4, 4), torch.randn(2, 5, 2, 2)]
+    joined = torch.cat(
+        [
+            0.5 * head.scales[0](3**0.5 * maps[0]).amax(dim=(2, 3)),
+            head.scales[1](5**0.5 * maps[1]).amax(dim=(2, 3)),
+        ],
+        dim=1,
+    )
+    expected = (head.last(joined).square().sum(dim=1) + 1).sqrt() - 1
+    assert torch.allclose(head(maps), expected, atol=1e-5)
+    assert bool((head([torch.zeros_like(each) for each in maps]) >= 0).all())
+
+
+def test_the_loss_of_the_distance_weighs_both_kinds_alike() -> None:
+    distances = torch.tensor([0.5, 1.5, 2.0], dtype=torch.float64)
+    found = distance_loss(distances, torch.tensor([True, True, False]))
+    assert float(found) == pytest.approx(1.0 - np.log(1 - np.exp(-2.0) + 1e-6))
+    assert float(distance_loss(distances, torch.ones(3, dtype=torch.bool))) == pytest.approx(4 / 3)
 
 
 def test_a_memory_that_recalls_everything_at_once_is_refused() -> None:

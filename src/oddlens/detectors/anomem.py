@@ -1,11 +1,12 @@
-"""AnoMem: multi-scale contrasted memory, in its one-class setting.
+"""AnoMem: multi-scale contrasted memory, from no to a few labelled anomalies.
 
 Jezequel, Vu, Beaudet, Histace, "Anomaly Detection via Multi-Scale Contrasted Memory", 2022, arXiv
 2211.09041. AnoMem-style, reconstructed from the abstracts and public reviews; its equations and
 hyper-parameters are not known to us, and details named AM-Un are our choice. An encoder and, on
 each of its scales, a memory of normal prototypes are learned together by contrast: a view of an
 image must be told from all others by what memory recalls of its other view. What deviates from
-what is recalled is odd.
+what is recalled is odd. Where there are labelled anomalies, they never write into the memory, and
+a distance on the deviations is learned from them.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from torch import Generator, Tensor, nn
 
 from oddlens.detector import Detector
 from oddlens.detectors.anomem_options import AnoMemOptions
-from oddlens.errors import TrainingError
+from oddlens.errors import TrainingError, UsageError
 from oddlens.images import ImageCache
+from oddlens.networks.deviation_head import DeviationHead, distance_loss
 from oddlens.networks.memory import MemoryState, Recall, memory_state
 from oddlens.networks.memory_network import MemoryNetwork
 from oddlens.networks.multi_scale import MultiScaleEncoder
@@ -30,6 +32,7 @@ from oddlens.pretext.contrast import contrast, variance_term
 from oddlens.pretext.views import Views
 from oddlens.scoring import Cues
 from oddlens.scoring.ood import ClassMoments, mahalanobis
+from oddlens.training.optimizers import optimizer_maker
 from oddlens.training.stage import Stage, cosine
 
 _LEAST_SPREAD = 0.1
@@ -44,6 +47,7 @@ class AnoMem(Detector):
     """
 
     method: ClassVar[str] = "anomem"
+    learns_from_anomalies: ClassVar[bool] = True
     Options: ClassVar[type[DetectorOptions]] = AnoMemOptions
     config: AnoMemOptions
 
@@ -57,6 +61,9 @@ class AnoMem(Detector):
             encoder = MultiScaleEncoder(config.widths, config.stem, config.scales)
         self.network = MemoryNetwork(encoder, encoder.channels, config.slots, config.beta)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.head = DeviationHead(encoder.channels, config.weights)
+        self.has_head: Tensor
+        self.register_buffer("has_head", torch.tensor(False))
         deepest = encoder.channels[-1]
         self.feature_mean: Tensor
         self.feature_precision: Tensor
@@ -65,8 +72,40 @@ class AnoMem(Detector):
 
     # --- training -----------------------------------------------------------------------------
 
+    def prepare(self, train: ImageCache) -> None:
+        """Learn a distance where there are labelled anomalies.
+
+        Raises:
+            UsageError: the distance is the only evidence, and there are none.
+        """
+        if self.anomalies is None and set(self.config.evidence) == {"distance"}:
+            raise UsageError(
+                "evidence=[distance] is learned from labelled anomalies: give anomalies, or add "
+                "memory to the evidence"
+            )
+        self.has_head.fill_(self.anomalies is not None and "distance" in self.config.evidence)
+
     def stages(self) -> list[Stage]:
-        """Encoder, memories and heads together (stage 1); there is nothing to train after it."""
+        """Encoder, memories and heads together; then, with anomalies, the distance alone."""
+        stages = [self._remembering()]
+        if bool(self.has_head):
+            stages.append(self._measuring())
+        return stages
+
+    def _measuring(self) -> Stage:
+        config = self.config
+        return Stage(
+            name="measure",
+            module=self.head,
+            loss=self.measuring_loss,
+            optimizer=optimizer_maker("adam", 1e-3, 1e-4),
+            schedule=cosine,
+            epochs=config.distance_epochs,
+            batch_size=config.batch_size,
+            share=config.distance_share,
+        )
+
+    def _remembering(self) -> Stage:
         config = self.config
 
         def optimizer(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -84,28 +123,39 @@ class AnoMem(Detector):
                 nesterov=True,
             )
 
-        return [
-            Stage(
-                name="remember",
-                module=self.network,
-                loss=self.loss,
-                optimizer=optimizer,
-                schedule=cosine,
-                epochs=config.epochs,
-                batch_size=config.batch_size,
-                clip=5.0,
-                monitor=self.states,
-            )
-        ]
+        return Stage(
+            name="remember",
+            module=self.network,
+            loss=self.loss,
+            optimizer=optimizer,
+            schedule=cosine,
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            share=1 - config.distance_share,
+            clip=5.0,
+            monitor=self.states,
+        )
+
+    def _with_anomalies(
+        self, images: Tensor, count: int, generator: Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Images and so many labelled anomalies, and which of them are normal, y."""
+        if self.anomalies is None:
+            return images, torch.ones(len(images), dtype=torch.bool, device=images.device)
+        drawn = torch.randint(len(self.anomalies), (count,), generator=generator).tolist()
+        odd = self.anomalies.batch(drawn).to(images.device)
+        normal = torch.arange(len(images) + count, device=images.device) < len(images)
+        return torch.cat([images, odd]), normal
 
     def loss(self, images: Tensor, generator: Generator) -> dict[str, Tensor]:
         """``sum_s lambda_s (L_contrast + lambda_V L_variance)`` over the scales (section 5).
 
         Args:
             images: ``(N, 3, S, S)`` in [0, 1].
-            generator: draws the two views of each image.
+            generator: draws the two views of each image, and anomalies where there are some.
         """
         config = self.config
+        images, normal = self._with_anomalies(images, config.anomalies_a_step, generator)
         views = Views(smallest=config.smallest_crop, flips=config.flips)
         both = torch.cat([views.draw(images, generator) for _ in range(2)])
         contrasts, variances = [], []
@@ -117,15 +167,33 @@ class AnoMem(Detector):
             contrasts.append(
                 weight
                 * contrast(
-                    observed, recalled if config.memory else None, temperature=config.temperature
+                    observed,
+                    recalled if config.memory else None,
+                    normal,
+                    temperature=config.temperature,
                 )
             )
-            flat = recall.recalled.permute(0, 2, 3, 1).flatten(0, 2)
+            remembered = recall.recalled[normal.repeat(2)]  # anomalies never write into a memory
+            flat = remembered.permute(0, 2, 3, 1).flatten(0, 2)
             variances.append(weight * config.variance_weight * variance_term(flat))
         terms = {"contrast": torch.stack(contrasts).sum()}
         if config.memory:
             terms["variance"] = torch.stack(variances).sum()
         return terms
+
+    def measuring_loss(self, images: Tensor, generator: Generator) -> dict[str, Tensor]:
+        """Normal images near, anomalies far, as many of the one as of the other (section 7.2).
+
+        Args:
+            images: ``(N, 3, S, S)`` in [0, 1].
+            generator: draws anomalies and views, without strong crops.
+        """
+        images, normal = self._with_anomalies(images, len(images), generator)
+        views = Views(smallest=max(0.8, self.config.smallest_crop), flips=self.config.flips)
+        with torch.no_grad():
+            recalls = self.network(views.draw(images, generator))
+        distances = self.head([recall.deviation for recall in recalls])
+        return {"distance": distance_loss(distances, normal)}
 
     def states(self, images: Tensor, generator: Generator) -> dict[str, float]:
         """Whether the memories are alive, on images ``(N, 3, S, S)``; see ``MemoryState``."""
@@ -139,6 +207,8 @@ class AnoMem(Detector):
 
     def cues(self, images: Tensor) -> Cues:
         """How far each scale is from what it recalls: ``mean_p ||Delta_s(p)||^2``, with its map.
+
+        And the learned distance, where anomalies taught one.
 
         Closed form (section 7.1, default A). Standardised on held-out normals and averaged, they
         are the score.
@@ -156,6 +226,8 @@ class AnoMem(Detector):
                 maps[f"scale {scale}"] = F.interpolate(
                     squared[:, None], size=images.shape[-2:], mode="bilinear", align_corners=False
                 )[:, 0]
+        if bool(self.has_head):
+            scores["distance"] = self.head([recall.deviation for recall in recalls]).double()
         if "mahalanobis" in self.config.evidence:
             labels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
             scores["mahalanobis"] = mahalanobis(

@@ -29,11 +29,12 @@ class AnoMemOptions(DetectorOptions):
     memory: bool = Field(
         True, description="contrast through the memories; false is SimCLR with unused memories"
     )
-    evidence: tuple[Literal["memory", "mahalanobis"], ...] = Field(
-        ("memory",),
+    evidence: tuple[Literal["memory", "distance", "mahalanobis"], ...] = Field(
+        ("memory", "distance"),
         min_length=1,
-        description="cues: memory: the deviation from what is recalled, one a scale; mahalanobis: "
-        "of the last scale's mean feature (SSD), the baseline",
+        description="cues: memory: the deviation from what is recalled, one a scale; distance: "
+        "learned from labelled anomalies, where there are some; mahalanobis: of the last scale's "
+        "mean feature (SSD), the baseline",
     )
     statistics_images: int = Field(
         2000, ge=2, description="mahalanobis: training images its statistics come from, at most"
@@ -57,6 +58,15 @@ class AnoMemOptions(DetectorOptions):
     )
     weight_decay: float = Field(3e-4, ge=0, description="not of memories, norms and biases")
     batch_size: int = Field(128, ge=2, description="images a step, each in two views")
+    anomalies_a_step: int = Field(
+        16, ge=1, description="labelled anomalies beside the images of a step, where there are some"
+    )
+    distance_share: float = Field(
+        0.15, gt=0, lt=1, description="of a budget of time, for the learned distance"
+    )
+    distance_epochs: int = Field(
+        50, ge=1, description="passes for the learned distance, unless epochs or minutes are given"
+    )
     epochs: int = Field(
         200, ge=1, description="passes over the images, unless epochs or minutes are asked for"
     )
