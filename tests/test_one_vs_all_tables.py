@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.one_vs_all_tables import one_vs_all, one_vs_all_variants
+from benchmarks.one_vs_all_tables import one_vs_all, one_vs_all_summary, one_vs_all_variants
 from oddlens.evaluation.records import Record, RecordFile
 from tests.evaluation.made_records import made
 
@@ -57,6 +57,13 @@ def test_what_was_set_by_hand_is_no_headline_and_stands_beside_the_default(tmp_p
     assert "60.0" in lines[1]
 
 
+def test_a_variant_is_compared_on_its_own_classes(tmp_path: Path) -> None:
+    given = {"preset": "compact", "flips": "none", "tasks": ["jigsaw"]}
+    folder = kept(tmp_path, digits("0", 0.9), digits("1", 0.5), digits("0", 0.6, options=given))
+    lines = [line for line in one_vs_all_variants("digits", folder).splitlines() if "Multi" in line]
+    assert [line.split(" | ")[3:5] for line in lines] == [["0", "90.0"], ["0", "60.0"]]
+
+
 def test_a_quick_look_enters_no_table(tmp_path: Path) -> None:
     folder = kept(tmp_path, digits("0", 0.9, test_limit=50))
     assert "not run" in one_vs_all("digits", folder)
@@ -73,3 +80,15 @@ def test_the_error_is_given_relative_to_multitask(tmp_path: Path) -> None:
     folder = kept(tmp_path, digits("0", 0.8), digits("1", 0.5), digits("0", 0.9, "multicue"))
     found = rows(one_vs_all("digits", folder))
     assert found["error, relative to MultiTask"] == ["–", "0.50"]
+
+
+def test_the_summary_has_one_row_a_method(tmp_path: Path) -> None:
+    file = RecordFile(tmp_path / "one_vs_all_fashion_mnist.jsonl")
+    for minutes, target, auroc in ((5.0, "bag", 0.9), (5.0, "coat", 0.8), (9.0, "bag", 0.7)):
+        options = {"preset": "compact", "flips": "horizontal"}
+        more: dict[str, Any] = {"minutes": minutes, "epochs": None, "options": options}
+        file.append(made(target, auroc=auroc, data="fashion-mnist", method="multitask", **more))
+    lines = [line for line in one_vs_all_summary(tmp_path).splitlines() if "oddlens Multi" in line]
+    assert len(lines) == 1
+    assert "5 min" in lines[0]
+    assert "85.0" in lines[0]
