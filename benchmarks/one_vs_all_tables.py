@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from benchmarks.table_cells import NOT_RUN, RESULTS, UNKNOWN, markdown, origin
-from oddlens.detectors import METHODS
+from oddlens.detectors import METHODS, get_method
 from oddlens.evaluation.records import Record, RecordFile
 from oddlens.evaluation.summary import Spread, Summary, percent, published, summarise
 from oddlens.images.catalogue import CATALOGUE, fitting_flips, fitting_jitter
@@ -139,17 +140,26 @@ def _whole(summary: Summary) -> bool:
 
 
 def _set(summary: Summary) -> str:
-    """The options that were set by hand, as code."""
+    """The options that differ from what the method has by default today, as code."""
     one = summary.configuration
-    options = json.loads(one.options)
-    content = CATALOGUE[one.data].content
-    flips = "none" if options.get("variant") == "geotrans" else fitting_flips(content)
-    usual = {"preset": "compact", "flips": flips, "jitter": fitting_jitter(content)}
+    actual = {**json.loads(one.config), **json.loads(one.options)}
+    usual = _usual(one.method, one.data, actual)
     return ", ".join(
         f"`{name}={value if isinstance(value, str) else json.dumps(value)}`"
-        for name, value in sorted(options.items())
-        if value != usual.get(name)
+        for name, value in sorted(actual.items())
+        if value != usual.get(name) or (name == "preset" and value == "paper")
     )
+
+
+def _usual(method: str, data: str, actual: Mapping[str, Any]) -> dict[str, Any]:
+    """A method's options on a data set where nothing is set by hand."""
+    kind = get_method(method).Options
+    content = CATALOGUE[data].content
+    flips = "none" if actual.get("variant") == "geotrans" else fitting_flips(content)
+    by_rule = {"flips": flips, "jitter": fitting_jitter(content)}
+    given = {name: value for name, value in by_rule.items() if name in kind.model_fields}
+    preset = actual.get("preset", "compact")
+    return kind.make({"preset": preset, **given}).model_dump(mode="json")
 
 
 def _place(summary: Summary) -> tuple[str, str, str]:

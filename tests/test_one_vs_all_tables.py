@@ -64,6 +64,13 @@ def test_a_variant_is_compared_on_its_own_classes(tmp_path: Path) -> None:
     assert [line.split(" | ")[3:5] for line in lines] == [["0", "90.0"], ["0", "60.0"]]
 
 
+def test_a_default_of_the_past_is_no_headline(tmp_path: Path) -> None:
+    past = {"preset": "compact", "learning_rate": 7.0}
+    folder = kept(tmp_path, digits("0", 0.9), digits("1", 0.5, config=past))
+    assert list(rows(one_vs_all("digits", folder))).count("1") == 0
+    assert "`learning_rate=7.0`" in one_vs_all_variants("digits", folder)
+
+
 def test_a_quick_look_enters_no_table(tmp_path: Path) -> None:
     folder = kept(tmp_path, digits("0", 0.9, test_limit=50))
     assert "not run" in one_vs_all("digits", folder)
