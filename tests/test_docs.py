@@ -20,6 +20,7 @@ import typer
 import oddlens
 from oddlens.cli.app import app
 from oddlens.cli.options import parse_settings
+from oddlens.detectors import get_method
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "oddlens"
@@ -187,7 +188,9 @@ def test_every_option_named_in_the_text_exists(path: Path) -> None:
         given = shlex.split(span) if "--set " in span else []
         for flag, setting in pairwise(given):
             if flag == "--set" and setting != "OPTION=VALUE":
-                oddlens.SSM.Options.make(parse_settings([setting], oddlens.SSM.options(), "ssm"))
+                name = given[given.index("--method") + 1] if "--method" in given else "ssm"
+                method = get_method(name)
+                method.Options.make(parse_settings([setting], method.options(), name))
         if span.startswith("oddlens "):
             assert span.split()[1] in {*COMMAND.commands, "--help"}, span
 
@@ -253,7 +256,7 @@ def test_the_table_of_options_is_that_of_the_detector(
     for name, default, _ in rows_after(page, "## Options"):
         value = default.strip("`")
         try:
-            told[name.strip("`")] = json.loads(value) if value != "32" else value
+            told[name.strip("`")] = value if name == "`precision`" else json.loads(value)
         except json.JSONDecodeError:
             told[name.strip("`")] = value
     actual = {

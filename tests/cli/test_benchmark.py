@@ -198,7 +198,6 @@ def test_flips_are_those_of_the_data_unless_asked_otherwise(
     assert options["flips"] == config["flips"] == flips
 
 
-@pytest.mark.usefixtures("toy")
 def test_photographs_are_shifted_unless_asked_otherwise() -> None:
     from oddlens.cli.benchmark import _options
 
@@ -214,6 +213,7 @@ def test_geotrans_is_not_mirrored_at_random() -> None:
     assert _options("geometric", "compact", [], "cifar10")[0]["flips"] == "horizontal"
 
 
+@pytest.mark.usefixtures("toy")
 def test_a_method_without_flips_gets_none() -> None:
     from oddlens.cli.benchmark import _options
 

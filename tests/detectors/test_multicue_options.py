@@ -43,5 +43,5 @@ def test_paper_is_the_published_structure_with_our_sizes() -> None:
     assert (config.learning_rate, config.colour_learning_rate) == (0.1, 1e-3)
     assert (config.grid, config.angles, config.permutations, config.components) == (3, 4, 4, 3)
     assert (config.gap, config.alpha) == (2, 4)
-    assert (config.lambda_t, config.lambda_d, config.attention) == (1, 0.1, "both")
+    assert (config.lambda_t, config.lambda_d, config.attention) == (10, 2, "both")
     assert (config.fusion, config.ood, config.covariance) == ("median", "softmax_truth", "full")

@@ -67,7 +67,7 @@ def test_the_terms_are_those_of_the_equation() -> None:
     cross_entropy = -look.position.log_softmax(-1).gather(-1, look.order[..., None])[..., 0]
     torch.testing.assert_close(terms["puzzle"], (look.attention * cross_entropy).sum(1).mean())
     torch.testing.assert_close(terms["density"], 0.3 * density(look.attention))
-    one = tiny(attention="both").piece_loss(images, seeded())
+    one = tiny(attention="both", lambda_t=1.0).piece_loss(images, seeded())
     torch.testing.assert_close(terms["tint"], 2 * one["tint"])
     torch.testing.assert_close(terms["puzzle"], one["puzzle"])
 

@@ -261,7 +261,7 @@ def test_mahalanobis_statistics_come_from_training_images(ood: str) -> None:
     with torch.inference_mode():
         detector.adapt(train, tune, lambda done, total: told.append((done, total)))
         look = detector.answers if ood == "mahalanobis" else detector.seen
-        values = look(train.batch(range(5)), None)["rotation"]
+        values = look(train.evenly(5).batch(range(5)), None)["rotation"]
     assert told[-1] == (11, 11)
     means = detector.get_buffer("rotation_means")
     assert torch.allclose(means, values.double().mean(dim=1), atol=1e-5)

@@ -144,8 +144,8 @@ class ImageCache:
 
         Names have an order, and the first ones of a folder are often alike.
         """
-        stride = max(1, -(-len(self) // most)) if most else 1
-        return self.subset(range(0, len(self), stride)[:most])
+        count = min(most, len(self))
+        return self.subset([at * len(self) // count for at in range(count)])
 
     def batch(self, indices: Sequence[int]) -> torch.Tensor:
         """Draw images.
