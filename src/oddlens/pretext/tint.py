@@ -65,8 +65,9 @@ def rotations(pieces: Tensor, angles: int) -> Tensor:
     Returns:
         ``(N, n, m, 3, c, c)``; copy 0 is the piece itself.
     """
-    turned = [rotate_hue(pieces, 2 * math.pi * k / angles) for k in range(1, angles)]
-    return torch.stack([pieces, *turned], dim=2)
+    radians = 2 * math.pi / angles * torch.arange(1, angles, device=pieces.device)
+    alone = pieces[:, :, None]  # their hue is found once for all angles
+    return torch.cat([alone, rotate_hue(alone, radians[:, None, None])], dim=2)
 
 
 def rotation_errors(copies: Tensor) -> Tensor:
