@@ -38,7 +38,8 @@ def one_vs_all(data: str, folder: Path = RESULTS) -> str:
     if len(common) == len(classes) or any(len(one.classes) == len(classes) for one in found):
         whole = [one if len(one.classes) == len(classes) else None for one in found]
         means = [UNKNOWN if one is None else _mean(one, classes) for one in whole]
-        rows.append([f"**mean of all {len(classes)}**", *means])
+        all_ = "all" if len(classes) == len(CATALOGUE[data].classes) else "these"
+        rows.append([f"**mean of {all_} {len(classes)}**", *means])
     ratios = [_ratio(one, found) for one in found]
     if any(ratios):
         rows.append(["error, relative to MultiTask", *(each or UNKNOWN for each in ratios)])

@@ -42,7 +42,7 @@ def test_methods_stand_side_by_side_and_are_compared_on_what_they_share(tmp_path
     assert found["0"] == ["90.0", "80.0"]
     assert found["1"] == ["70.0", "–"]
     assert found["**mean of the first 1**"] == ["90.0", "80.0"]
-    assert found["**mean of all 2**"] == ["80.0", "–"]
+    assert found["**mean of these 2**"] == ["80.0", "–"]
 
 
 def test_what_was_set_by_hand_is_no_headline_and_stands_beside_the_default(tmp_path: Path) -> None:
