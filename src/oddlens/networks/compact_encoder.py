@@ -1,10 +1,4 @@
-"""A small encoder for few CPU cores, in the place of WRN-16-4 (our choice).
-
-A CPU multiplies matrices fast and moves memory slowly: the stem folds blocks of pixels at once, so
-that nothing is computed at full resolution, and every layer has enough channels to fill the vector
-units. What the wide residual network has and this keeps: residual blocks, batch norm, a feature map
-whose cells see most of the image.
-"""
+"""The small encoder of the recognition methods: one scale, after its last ReLU (our choice)."""
 
 from __future__ import annotations
 
@@ -13,47 +7,23 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-class _Block(nn.Module):
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(outputs)
-        self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=False)
-        self.pool = nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        inner: Tensor = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
-        return F.relu(inner + self.shortcut(self.pool(x)))
+from oddlens.networks.multi_scale import MultiScaleEncoder
 
 
 class CompactEncoder(nn.Module):
-    """A strided stem and one residual block a stage.
+    """The last stage of a ``MultiScaleEncoder``.
 
     Args:
         widths: channels of the stages; every one after the first halves the resolution.
         stem: pixels that the stem's stride folds into one.
-        channels: of the input.
     """
 
-    def __init__(
-        self, widths: Sequence[int] = (64, 128, 192), stem: int = 2, channels: int = 3
-    ) -> None:
+    def __init__(self, widths: Sequence[int] = (32, 64, 128), stem: int = 2) -> None:
         super().__init__()
         self.features = widths[-1]
-        # Kernels overlap, since a transform that shifts by a multiple of the stride would
-        # otherwise be a shift of the feature map exactly.
-        kernel, padding = (2 * stem, stem // 2) if stem > 1 else (3, 1)
-        self.stem = nn.Conv2d(channels, widths[0], kernel, stem, padding=padding, bias=False)
-        self.norm = nn.BatchNorm2d(widths[0])
-        pairs = zip((widths[0], *widths), widths, strict=False)
-        self.blocks = nn.Sequential(
-            *(_Block(a, b, 2 if stage else 1) for stage, (a, b) in enumerate(pairs))
-        )
+        self.stages = MultiScaleEncoder(widths, stem, scales=1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images ``(N, C, S, S)`` in [-1, 1] to feature maps ``(N, features, h, w)``."""
-        features: Tensor = self.blocks(F.relu(self.norm(self.stem(images))))
-        return features
+        """Images ``(N, 3, S, S)`` in [-1, 1] to feature maps ``(N, features, h, w)``."""
+        (features,) = self.stages(images)
+        return F.relu(features)

@@ -1,7 +1,12 @@
-"""A small encoder for few CPU cores that shows its features at several scales (our choice).
+"""Small encoders for few CPU cores, in the place of WRN-16-4 and ResNet-18 (our choice).
 
-The residual blocks of ``CompactEncoder``, tapped before their last ReLU: signed features cover the
-whole sphere of directions, those after it only the positive part (AnoMem, AM-U3).
+A CPU multiplies matrices fast and moves memory slowly: the stem folds blocks of pixels at once, so
+that nothing is computed at full resolution, and every layer has enough channels to fill the vector
+units. What the large networks have and these keep: residual blocks, batch norm, a feature map whose
+cells see most of the image.
+
+Features are tapped before the last ReLU of a block: signed ones cover the whole sphere of
+directions, those after it only the positive part (AnoMem, AM-U3).
 """
 
 from __future__ import annotations
@@ -43,6 +48,8 @@ class MultiScaleEncoder(nn.Module):
     def __init__(self, widths: Sequence[int], stem: int, scales: int) -> None:
         super().__init__()
         self.channels = tuple(widths[-scales:])
+        # Kernels overlap, since a transform that shifts by a multiple of the stride would
+        # otherwise be a shift of the feature map exactly.
         kernel, padding = (2 * stem, stem // 2) if stem > 1 else (3, 1)
         self.stem = nn.Conv2d(3, widths[0], kernel, stem, padding=padding, bias=False)
         self.norm = nn.BatchNorm2d(widths[0])
