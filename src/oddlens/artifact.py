@@ -318,7 +318,8 @@ def _read_config(root: Path) -> _Config:
 
 
 def _check_folder(root: Path) -> None:
-    if not os.path.exists(root):  # noqa: PTH110 (False, not an error, for a name too long)
+    # Not Path.exists, which fails for a name that is too long where this says False.
+    if not os.path.exists(root):  # noqa: PTH110
         previous = _previous(root)
         if os.path.exists(previous):  # noqa: PTH110
             raise ArtifactError(

@@ -319,7 +319,7 @@ class Detector(nn.Module, ABC):
             (each.numpy() - np.float32(mean[name])) / np.float32(std[name])
             for name, each in cues.maps.items()
         ]
-        return np.mean(standardised, axis=0, dtype=np.float32)  # type: ignore[no-any-return]
+        return np.asarray(np.mean(standardised, axis=0, dtype=np.float32), np.float32)
 
     def batches(self, images: ImageCache, size: int | None = None) -> Iterator[Tensor]:
         """The images of a cache in order, on the detector's device, for ``adapt``."""

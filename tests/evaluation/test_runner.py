@@ -15,13 +15,14 @@ from sklearn.metrics import roc_auc_score
 
 from oddlens.detectors import METHODS, get_method
 from oddlens.errors import DataError, Interrupted, UsageError
-from oddlens.evaluation.origin import _checkout, origin, peak_memory_mib, restart_peak_memory
+from oddlens.evaluation.origin import checkout, origin, peak_memory_mib, restart_peak_memory
 from oddlens.evaluation.protocols import Trial
 from oddlens.evaluation.protocols.one_vs_all import OneVsAll
 from oddlens.evaluation.records import Record, RecordFile
 from oddlens.evaluation.runner import run_trials
 from oddlens.evaluation.trial import load_data, run_trial
 from oddlens.jsonable import plain
+from tests.toys import Toy
 
 
 @pytest.fixture(autouse=True)
@@ -277,7 +278,7 @@ def test_side_by_side_gives_the_records_of_one_by_one(tmp_path: Path) -> None:
 # --- where it comes from ----------------------------------------------------------------------
 
 
-def test_the_origin_names_the_commit_of_a_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_origin_names_the_commit_of_acheckout(monkeypatch: pytest.MonkeyPatch) -> None:
     found = origin(torch.device("cpu"), command="c", jobs=1)
     root = Path(__file__).parents[2]
     done = subprocess.run(
@@ -288,19 +289,33 @@ def test_the_origin_names_the_commit_of_a_checkout(monkeypatch: pytest.MonkeyPat
         check=False,
     )
     assert found["commit"] == (done.stdout.strip() if done.returncode == 0 else None)
-    _checkout.cache_clear()
+    checkout.cache_clear()
     monkeypatch.setenv("PATH", "")
     without = origin(torch.device("cpu"), command="c", jobs=1)
     assert without["commit"] is without["dirty"] is None
     assert without["oddlens"] == found["oddlens"]
-    _checkout.cache_clear()
+    checkout.cache_clear()
 
 
-def test_what_is_edited_while_trials_run_is_not_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = origin(torch.device("cpu"), command="c", jobs=1)
-    monkeypatch.setattr("oddlens.evaluation.origin._git", lambda *given: "later")
-    after = origin(torch.device("cpu"), command="c", jobs=1)
-    assert (after["commit"], after["dirty"]) == (before["commit"], before["dirty"])
+def test_the_commit_is_that_from_before_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    checkout.cache_clear()
+
+    def git(*given: object) -> str:
+        order.append("asked")
+        return "abc1234"
+
+    def fit(self: Toy, *given: object, **rest: object) -> Toy:
+        order.append("fitted")
+        return real(self, *given, **rest)  # type: ignore[arg-type]
+
+    real = Toy.fit
+    monkeypatch.setattr("oddlens.evaluation.origin._git", git)
+    monkeypatch.setattr(Toy, "fit", fit)
+    record = run_trial(trial())
+    assert record.provenance["commit"] == "abc1234"
+    assert order.index("fitted") == len(order) - 1  # nothing was asked afterwards
+    checkout.cache_clear()
 
 
 def test_the_peak_is_that_of_the_trial() -> None:

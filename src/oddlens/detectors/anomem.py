@@ -23,6 +23,7 @@ from oddlens.detectors.anomem_options import AnoMemOptions
 from oddlens.errors import TrainingError, UsageError
 from oddlens.images import ImageCache
 from oddlens.networks.deviation_head import DeviationHead, distance_loss
+from oddlens.networks.layout import channels_last
 from oddlens.networks.memory import MemoryState, Recall, memory_state
 from oddlens.networks.memory_network import MemoryNetwork
 from oddlens.networks.multi_scale import MultiScaleEncoder
@@ -60,7 +61,7 @@ class AnoMem(Detector):
         else:
             encoder = MultiScaleEncoder(config.widths, config.stem, config.scales)
         self.network = MemoryNetwork(encoder, encoder.channels, config.slots, config.beta)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        channels_last(self.network)
         self.head = DeviationHead(encoder.channels, config.weights)
         self.has_head: Tensor
         self.register_buffer("has_head", torch.tensor(False))

@@ -49,10 +49,7 @@ class GeometricTransforms(Recognition):
         The mean and not, as in ``MultiTask``, the sum: so it is in the code of both ancestors.
         """
         terms = super().loss(images, generator)
-        return {
-            name: term / self.network.heads[name].out_features  # type: ignore[operator]
-            for name, term in terms.items()
-        }
+        return {name: term / self.classes[name] for name, term in terms.items()}
 
     def seen(self, images: Tensor, generator: Generator | None) -> dict[str, Tensor]:
         """The features of each head's transforms, ``(T, M, F)``.

@@ -22,6 +22,7 @@ from oddlens.detectors.multicue_options import MultiCueOptions, TaskName
 from oddlens.detectors.multicue_pieces import Look, PieceTasks, piece_network
 from oddlens.errors import DataError
 from oddlens.images import ImageCache
+from oddlens.networks.layout import channels_last
 from oddlens.networks.mixture import PER_COMPONENT
 from oddlens.networks.unet import UNet
 from oddlens.options import DetectorOptions
@@ -70,7 +71,7 @@ class MultiCue(Detector):
         self.pieces = piece_network(config)
         outputs = PER_COMPONENT * config.components
         self.unet = UNet(CHANNELS, outputs, config.unet_widths, stem=config.unet_stem)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        channels_last(self)
         look = PieceTasks.of(config)
         # In the artifact, so that a later version that draws others leaves a model as it is.
         self.orders: Tensor

@@ -16,6 +16,7 @@ from oddlens.detector import Detector
 from oddlens.detectors.recognition_options import RecognitionOptions
 from oddlens.images import ImageCache
 from oddlens.networks.encoders import make_encoder
+from oddlens.networks.layout import channels_last
 from oddlens.networks.multi_head import MultiHead
 from oddlens.pretext.augmentation import jittered, mirrored
 from oddlens.pretext.classification import accuracy, normality, task_loss
@@ -54,8 +55,9 @@ class Recognition(Detector):
     def build(self, heads: Mapping[str, int], config: RecognitionOptions) -> None:
         """Make the network, and room for the statistics of its answers."""
         encoder, features = make_encoder(config.encoder, config.widths, config.stem)
+        self.classes = dict(heads)
         self.network = MultiHead(encoder, features, heads)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        channels_last(self.network)
         for name, classes in heads.items():
             width = features if config.ood == "combined" else classes
             self.register_buffer(f"{name}_means", torch.zeros(classes, width).double())

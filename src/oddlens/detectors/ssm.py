@@ -23,6 +23,7 @@ from torch import Generator, Tensor, nn
 from oddlens.detector import Detector
 from oddlens.detectors.ssm_options import SSMOptions
 from oddlens.images import ImageCache
+from oddlens.networks.layout import channels_last
 from oddlens.networks.masked_unet import MaskedUNet
 from oddlens.options import DetectorOptions
 from oddlens.pretext.augmentation import mirrored
@@ -108,7 +109,7 @@ class SSM(Detector):
         self.network = MaskedUNet(
             config.widths, stem=config.stem, mask_attention=config.mask_attention
         )
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        channels_last(self.network)
         scales, size = len(config.scoring_cells), config.image_size
         layers = len(_layers(config))
         self.thresholds: Tensor

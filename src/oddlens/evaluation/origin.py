@@ -34,7 +34,7 @@ def origin(device: torch.device, *, command: str, jobs: int) -> dict[str, Any]:
         ``command``, ``when`` (UTC), ``hardware`` (``cpu, cores, threads, device``), ``jobs``,
         ``torch``, ``python``.
     """
-    commit, dirty = _checkout()
+    commit, dirty = checkout()
     on_gpu = device.type == "cuda"
     return {
         "oddlens": oddlens.__version__,
@@ -80,10 +80,11 @@ def peak_gpu_mib(device: torch.device) -> int | None:
 
 
 @cache
-def _checkout() -> tuple[str | None, bool | None]:
+def checkout() -> tuple[str | None, bool | None]:
     """Commit, and whether the library was changed since; None where oddlens is installed.
 
-    Asked once, when the process begins to measure: what is edited later is not what runs.
+    Asked once in a process. ``run_trial`` asks before it trains: what is edited meanwhile is not
+    what runs.
     """
     package = _HERE.parents[1]
     # An environment may lie inside somebody else's checkout.

@@ -43,7 +43,7 @@ class Watcher(Protocol):
 
 
 class Unwatched:
-    """Nobody looks."""
+    """Nobody looks; what each is told of stands in ``Watcher``."""
 
     def skipped(self, trial: Trial, record: Record) -> None: ...  # noqa: D102
     def started(self, trial: Trial) -> None: ...  # noqa: D102

@@ -18,7 +18,13 @@ from oddlens.detectors import get_method
 from oddlens.errors import DataError
 from oddlens.evaluation.intervals import delong_interval
 from oddlens.evaluation.metrics import auroc
-from oddlens.evaluation.origin import origin, peak_gpu_mib, peak_memory_mib, restart_peak_memory
+from oddlens.evaluation.origin import (
+    checkout,
+    origin,
+    peak_gpu_mib,
+    peak_memory_mib,
+    restart_peak_memory,
+)
 from oddlens.evaluation.protocols import TestSet, Trial, get_protocol
 from oddlens.evaluation.protocols.base import limited
 from oddlens.evaluation.records import Record, TrialMetrics
@@ -54,6 +60,7 @@ def run_trial(
         OddlensError: the data or options cannot be used, or training failed.
         KeyboardInterrupt: Ctrl-C; nothing of this trial is kept.
     """
+    checkout()
     data = load_data(trial.data, trial.root)
     protocol = get_protocol(trial.protocol)
     images = protocol.images(data, trial.target, trial.seed)
