@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 import oddlens
 from oddlens.detectors import METHODS
+from oddlens.detectors.multicue import MultiCue
 from oddlens.detectors.multicue_pieces import Look
 from tests.detectors.tiny_multicue import SIDE, as_batch, as_cache, pictures, tiny
 
@@ -31,9 +33,9 @@ def test_a_cue_and_a_map_for_each_task(tasks: tuple[str, ...]) -> None:
         assert bool(maps.isfinite().all())
 
 
-@pytest.mark.parametrize("ood", ["softmax_truth", "mahalanobis"])
+@pytest.mark.parametrize("ood", ["combined", "softmax_truth", "mahalanobis"])
 def test_scores_do_not_depend_on_the_other_images_of_the_batch(ood: str) -> None:
-    detector = tiny(ood=ood, tint_ood=ood)
+    detector = tiny(ood=ood, tint_ood="mahalanobis" if ood == "mahalanobis" else "expected_error")
     images = as_batch(pictures(6))
     whole = detector.raw_cues(images)
     parts = [detector.raw_cues(images[i : i + 1]) for i in range(6)]
@@ -44,25 +46,26 @@ def test_scores_do_not_depend_on_the_other_images_of_the_batch(ood: str) -> None
 
 
 def test_structure_is_the_mean_over_pieces_and_passes_of_what_is_missing_to_certainty() -> None:
-    detector, images = tiny(weighting="plain"), as_batch(pictures(3))
+    literal = {"ood": "softmax_truth"}
+    detector, images = tiny(weighting="plain", **literal), as_batch(pictures(3))
     look = detector._tasks.fixed(detector.pieces, images)
     wanted = 1 - look.position.double().softmax(-1).gather(-1, look.order[..., None])[..., 0]
     scores = detector.raw_cues(images).scores["structure"]
     torch.testing.assert_close(scores, wanted.view(2, 3, 9).mean(dim=(0, 2)))
-    weighted = tiny().raw_cues(images).scores["structure"]
+    weighted = tiny(**literal).raw_cues(images).scores["structure"]
     torch.testing.assert_close(
         weighted, (look.attention.double() * wanted).sum(1).view(2, 3).mean(0)
     )
 
 
 def test_a_solved_puzzle_scores_0_and_a_wrong_piece_shows_in_its_original_place() -> None:
-    detector, images = tiny(weighting="plain", tasks=("puzzle",)), as_batch(pictures(2))
+    detector, images = tiny(tasks=("puzzle",), ood="softmax_truth"), as_batch(pictures(2))
     look = detector._tasks.fixed(detector.pieces, images)
     solved = 60 * torch.nn.functional.one_hot(look.order, 9).float()
 
     def evidence(position: torch.Tensor) -> tuple[torch.Tensor, Look]:
         known = look._replace(position=position)
-        return detector._evidence(known)["structure"], known
+        return detector.evidence.structure(known).pieces, known
 
     assert float(evidence(solved)[0].abs().max()) < 1e-12
     wrong = torch.where((look.order == 5)[..., None], -solved, solved)  # piece 5 in every pass
@@ -76,21 +79,88 @@ def test_a_solved_puzzle_scores_0_and_a_wrong_piece_shows_in_its_original_place(
 
 def test_mahalanobis_statistics_come_from_training_images() -> None:
     detector = tiny(ood="mahalanobis", tint_ood="mahalanobis", statistics_images=20)
-    assert detector.images_to_adapt(40, 6) == 26
+    assert detector.images_to_adapt(40, 6) == 6 + 2 * 20  # the answers, then the maps
     images = as_batch(pictures(40)[::2])
     before = detector.raw_cues(images).scores
     with pytest.warns(UserWarning, match="not learned"), torch.no_grad():
         detector.adapt(as_cache(pictures(40)), as_cache(pictures(6, 1)), ignore)
     after = detector.raw_cues(images).scores
     assert not torch.allclose(before["structure"], after["structure"])
+    evidence = detector.evidence
     looks = detector._tasks.fixed(detector.pieces, images)
     logits, labels = looks.position.flatten(0, 1).double(), looks.order.flatten()
     means = torch.stack([logits[labels == c].mean(dim=0) for c in range(9)])
-    torch.testing.assert_close(detector.puzzle_means, means, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        detector.evidence.get_buffer("puzzle_means"), means, rtol=1e-3, atol=1e-4
+    )
     within = (logits - means[labels]).T.cov(correction=0) + 1e-4 * torch.eye(9)
     torch.testing.assert_close(
-        torch.linalg.inv(detector.get_buffer("puzzle_precision")), within, rtol=1e-2, atol=1e-4
+        torch.linalg.inv(evidence.get_buffer("puzzle_precision")),
+        within,
+        rtol=1e-2,
+        atol=1e-4,
     )
+
+
+def adapted(**options: object) -> MultiCue:
+    detector = tiny(**options)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        detector.adapt(as_cache(pictures(40)), as_cache(pictures(6, 1)), ignore)
+    return detector
+
+
+def test_combined_is_the_weighted_truth_and_the_distance_of_features_in_standard_deviations() -> (
+    None
+):
+    detector = adapted(tasks=("puzzle",))
+    assert detector.images_to_adapt(40, 6) == 6 + 3 * 40
+    normal, images = as_batch(pictures(40)), as_batch(pictures(5, 2))
+
+    def terms(given: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        look = detector._tasks.fixed(detector.pieces, given)
+        count = len(given)
+        solved = look.position.double().softmax(-1).gather(-1, look.order[..., None])[..., 0]
+
+        def by_image(values: torch.Tensor) -> torch.Tensor:  # slots of all passes side by side
+            return values.view(2, count, 9, *values.shape[2:]).transpose(0, 1).flatten(1, 2)
+
+        return by_image(solved), by_image(look.features.double())
+
+    solved, features = terms(normal)
+    weight = solved.mean(dim=0) ** 4
+    weight = weight / weight.mean()
+    means = features.mean(dim=0)
+    away = (features - means).flatten(0, 1)
+    covariance, width, count = away.T @ away / len(away), away.shape[1], len(away)
+    share = width / (width + count)
+    identity = torch.eye(width, dtype=torch.float64)
+    covariance = (1 - share) * covariance + share * covariance.diagonal().mean() * identity
+    precision = torch.linalg.inv(covariance + 1e-4 * identity)
+
+    def both(given: torch.Tensor) -> torch.Tensor:
+        solved, features = terms(given)
+        off = features - means
+        distance = torch.einsum("nsi,ij,nsj->ns", off, precision, off) / width
+        return torch.stack([(weight * (1 - solved)).mean(1), distance.mean(1)])
+
+    scales = both(normal).std(dim=1, correction=0)
+    wanted = (both(images) / scales[:, None]).sum(dim=0)
+    found = detector.raw_cues(images).scores["structure"]
+    torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("tasks", [("puzzle", "tint"), ("recolorization",)])
+def test_maps_are_deviations_from_what_is_normal_at_each_place(tasks: tuple[str, ...]) -> None:
+    detector, raw = adapted(tasks=tasks), adapted(tasks=tasks, places=False)
+    normal = as_batch(pictures(40))
+    for name, maps in raw.raw_cues(normal).maps.items():
+        mean, variance = maps.mean(dim=0), maps.var(dim=0, correction=0)
+        wanted = (maps - mean) / ((variance + variance.mean()) / 2).sqrt()
+        found = detector.raw_cues(normal).maps[name]
+        torch.testing.assert_close(found, wanted, rtol=1e-2, atol=1e-2)
+        scores = raw.raw_cues(normal).scores[name]
+        torch.testing.assert_close(detector.raw_cues(normal).scores[name], scores)
 
 
 def test_what_is_monitored() -> None:

@@ -11,13 +11,14 @@ The formulas are known to us from a third-party summary; details named MC-Un are
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from oddlens.detector import Detector
+from oddlens.detectors.multicue_evidence import Evidence, PieceEvidence
 from oddlens.detectors.multicue_options import MultiCueOptions, TaskName
 from oddlens.detectors.multicue_pieces import Look, PieceTasks, piece_network
 from oddlens.errors import DataError
@@ -40,10 +41,18 @@ from oddlens.pretext.recolorization import (
 )
 from oddlens.pretext.tint import expected_error
 from oddlens.scoring import Cues
-from oddlens.scoring.ood import ClassMoments, mahalanobis
+from oddlens.scoring.places import PlaceMoments, Places
 from oddlens.training.optimizers import optimizer_maker
 from oddlens.training.stage import Stage, cosine
 
+Learner = Callable[[Iterable[Tensor]], None]
+
+CUES: dict[TaskName, str] = {
+    "puzzle": "structure",
+    "tint": "colour",
+    "recolorization": "texture",
+}
+"""The cue of each task."""
 GREY = 1.0
 """Mean chroma in Lab below which images count as grey: less than half of a difference that can be
 seen, which is about 2.3 (our choice, MC-U18)."""
@@ -80,9 +89,9 @@ class MultiCue(Detector):
         self.register_buffer("orders", look.orders)
         self.register_buffer("turns", look.turns)
         self.register_buffer("has_colour", torch.tensor(True))
-        for name, classes in (("puzzle", config.grid**2), ("tint", config.angles)):
-            self.register_buffer(f"{name}_means", torch.zeros(classes, classes).double())
-            self.register_buffer(f"{name}_precision", torch.eye(classes).double())
+        self.evidence = PieceEvidence(config, self.pieces.features)
+        side = (config.image_size, config.image_size)
+        self.places = nn.ModuleDict({cue: Places(side) for cue in CUES.values()})
 
     @property
     def active(self) -> tuple[TaskName, ...]:
@@ -239,51 +248,38 @@ class MultiCue(Detector):
 
         The maps of structure and colour are the pieces' scores in their original places, averaged
         over the passes; that of texture is the negative log-likelihood by pixel, extended over the
-        border, where there is no evidence, by the nearest value of the centre.
+        border, where there is no evidence, by the nearest value of the centre. With ``places``
+        they are deviations from what is normal at each place.
 
         Args:
             images: ``(N, 3, S, S)`` in [0, 1].
         """
+        found = self._unplaced(images)
+        maps = {name: self.places[name](each) for name, each in found.maps.items()}
+        return Cues(found.scores, maps)
+
+    def _unplaced(self, images: Tensor) -> Cues:
+        """Scores, and maps before they are standardised."""
         scores: dict[str, Tensor] = {}
         maps: dict[str, Tensor] = {}
         if self.piece_tasks:
             look = self._tasks.fixed(self.pieces, images)
-            weight = self._weights(look)
-            for name, evidence in self._evidence(look).items():
-                passes = (weight * evidence).sum(dim=1).view(-1, len(images))
-                scores[name] = passes.mean(dim=0)
-                maps[name] = self._tasks.located(evidence, look, len(images))
+            for name, evidence in self._judged(look).items():
+                scores[name] = evidence.scores.view(-1, len(images)).mean(dim=0)
+                maps[name] = self._tasks.located(evidence.pieces, look, len(images))
         if "recolorization" in self.active:
             nll, weight = self._colours(images)
             scores["texture"] = (weight * nll).double().mean(dim=(-2, -1))
             maps["texture"] = over_the_whole(nll, self.config.alpha)
         return Cues(scores, maps)
 
-    def _weights(self, look: Look) -> Tensor:
-        """Of every slot in the mean over pieces, ``(R N, n)``."""
-        if self.config.weighting == "attention" and self.config.attention in ("u", "both"):
-            return look.attention.double()
-        return torch.full_like(look.attention, 1 / self.config.grid**2, dtype=torch.float64)
-
-    def _evidence(self, look: Look) -> dict[str, Tensor]:
-        """How odd each slot's answer is: ``(R N, n)`` float64 by cue."""
+    def _judged(self, look: Look) -> dict[str, Evidence]:
         found = {}
         if "puzzle" in self.active:
-            found["structure"] = self._judged("puzzle", self.config.ood, look.position, look.order)
+            found["structure"] = self.evidence.structure(look)
         if "tint" in self.active:
-            found["colour"] = (
-                expected_error(look.tint.double(), look.angle, look.errors.double())
-                if self.config.tint_ood == "expected_error"
-                else self._judged("tint", self.config.tint_ood, look.tint, look.angle)
-            )
+            found["colour"] = self.evidence.colour(look)
         return found
-
-    def _judged(self, task: str, function: str, logits: Tensor, labels: Tensor) -> Tensor:
-        if function == "softmax_truth":
-            solved = logits.double().softmax(dim=-1).gather(-1, labels[..., None])[..., 0]
-            return 1 - solved
-        means, precision = getattr(self, f"{task}_means"), getattr(self, f"{task}_precision")
-        return mahalanobis(logits, labels, means, precision)
 
     # --- statistics of normal images ----------------------------------------------------------
 
@@ -307,37 +303,61 @@ class MultiCue(Detector):
         return [each for each in every if each[0] in self.active]
 
     def images_to_adapt(self, train: int, tune: int) -> int:
-        """Held-out images for the diagnostics; training images for Mahalanobis statistics."""
-        return tune + min(train, self._sampled())
+        """Held-out images for the diagnostics; training images for each look at normal ones."""
+        return tune + len(self._looks()) * min(train, self.config.statistics_images)
 
-    def _sampled(self) -> int:
-        asked = "mahalanobis" in (self.config.ood, self.config.tint_ood)
-        return self.config.statistics_images if asked and self.piece_tasks else 0
+    def _looks(self) -> list[Learner]:
+        """What learns of normal images, one after the other, since each needs the one before."""
+        looks: list[Learner] = []
+        if self.piece_tasks and self.evidence.asks_statistics:
+            looks.append(self._learn_answers)
+            if self.config.ood == "combined":
+                looks.append(self._learn_scales)
+        if self.config.places:
+            looks.append(self._learn_places)
+        return looks
+
+    def _learn_answers(self, normal: Iterable[Tensor]) -> None:
+        moments = self.evidence.moments()
+        for images in normal:
+            self.evidence.add(moments, self._tasks.fixed(self.pieces, images))
+        self.evidence.learn(moments)
+
+    def _learn_scales(self, normal: Iterable[Tensor]) -> None:
+        looks = (self._tasks.fixed(self.pieces, images) for images in normal)
+        self.evidence.scale(torch.cat([self.evidence.by_image(look) for look in looks]))
+
+    def _learn_places(self, normal: Iterable[Tensor]) -> None:
+        moments: dict[str, PlaceMoments] = {}
+        for images in normal:
+            for name, maps in self._unplaced(images).maps.items():
+                moments.setdefault(name, PlaceMoments()).add(maps)
+        for name, each in moments.items():
+            places = self.places[name]
+            assert isinstance(places, Places)
+            places.learn(each)
 
     def adapt(self, train: ImageCache, tune: ImageCache, tell: Callable[[int, int], None]) -> None:
-        """Fit the statistics of logits; measure on held-out normals how well each task is solved.
+        """Learn what normal images give; measure on held-out ones how well each task is solved.
 
         A ``UserWarning`` names a task that is too easy or was not learned, and a collapsed map.
         """
         total, done = self.images_to_adapt(len(train), len(tune)), 0
-        moments = {"puzzle": ClassMoments(self.config.grid**2)}
-        moments["tint"] = ClassMoments(self.config.angles)
-        sample = train.evenly(self._sampled())
-        for images in self.batches(sample):
-            for name, logits, labels in self._answered(self._tasks.fixed(self.pieces, images)):
-                moments[name].add(logits.flatten(0, 1), labels.flatten())
-            done += len(images)
-            tell(done, total)
-        for name in self.piece_tasks if len(sample) else ():
-            means, precision = moments[name].statistics()
-            getattr(self, f"{name}_means").copy_(means)
-            getattr(self, f"{name}_precision").copy_(precision)
+
+        def told(images: ImageCache) -> Iterator[Tensor]:
+            nonlocal done
+            for batch in self.batches(images):
+                yield batch
+                done += len(batch)
+                tell(done, total)
+
+        sample = train.evenly(self.config.statistics_images)
+        for learn in self._looks():
+            learn(told(sample))
         measured: dict[str, float] = {}
-        for images in self.batches(tune):
+        for images in told(tune):
             for key, value in self._monitored(images).items():
                 measured[key] = measured.get(key, 0.0) + value * len(images) / len(tune)
-            done += len(images)
-            tell(done, total)
         self._tell_of(measured)
 
     def _monitored(self, images: Tensor) -> dict[str, float]:

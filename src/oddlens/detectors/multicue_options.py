@@ -65,14 +65,22 @@ class MultiCueOptions(DetectorOptions):
     weighting: Literal["attention", "plain"] = Field(
         "attention", description="the mean of a cue over pieces: by the attention map, or plain"
     )
-    ood: Literal["softmax_truth", "mahalanobis"] = Field(
-        "softmax_truth", description="what the puzzle's answers are judged by (MC-U19)"
+    ood: Literal["combined", "softmax_truth", "mahalanobis"] = Field(
+        "combined",
+        description="what the puzzle is judged by (MC-U19): softmax_truth, literal: the "
+        "probability of the true position; mahalanobis: the distance of its logits from those of "
+        "normal images; combined: the first, weighed by how well normal images are solved there, "
+        "and the distance of the pieces' features",
     )
     tint_ood: Literal["expected_error", "softmax_truth", "mahalanobis"] = Field(
         "expected_error", description="what tint's answers are judged by (MC-U19)"
     )
     statistics_images: int = Field(
-        1000, ge=1, description="mahalanobis: training images its statistics come from, at most"
+        1000, ge=1, description="training images that statistics of normal ones come from, at most"
+    )
+    places: bool = Field(
+        True,
+        description="maps: deviations from what is normal at each place, rather than raw values",
     )
     components: int = Field(
         3, ge=1, le=16, description="recolorization: Gaussians of the mixture, K (MC-U13)"
@@ -105,7 +113,7 @@ class MultiCueOptions(DetectorOptions):
 
     @classmethod
     def preset_defaults(cls, preset: Preset) -> dict[str, Any]:
-        """``paper``: WRN-16-4 and a U-Net of 32, 64 and 128 channels (MC-U1, MC-U3)."""
+        """``paper``: WRN-16-4, a U-Net of 32, 64, 128 channels, the literal score (MC-U1, U3)."""
         if preset == "compact":
             return {}
         return {
@@ -113,6 +121,7 @@ class MultiCueOptions(DetectorOptions):
             "learning_rate": 0.1,
             "unet_widths": (32, 64, 128),
             "unet_stem": 1,
+            "ood": "softmax_truth",
         }
 
     @property

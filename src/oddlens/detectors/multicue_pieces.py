@@ -34,6 +34,7 @@ class Look(NamedTuple):
         position: ``(M, n, n)`` logits.
         tint: ``(M, n, m)`` logits.
         attention: ``(M, n)``, P, which sums to 1.
+        features: ``(M, n, F)``, what the encoder saw.
     """
 
     order: Tensor
@@ -42,6 +43,7 @@ class Look(NamedTuple):
     position: Tensor
     tint: Tensor
     attention: Tensor
+    features: Tensor
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ class PieceTasks:
             answers.position,
             answers.tint,
             self._attention(answers.attention),
+            answers.features,
         )
 
     def _attention(self, logits: Tensor) -> Tensor:

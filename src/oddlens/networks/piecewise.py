@@ -15,11 +15,13 @@ class PieceAnswers(NamedTuple):
         position: ``(N, n, n)`` logits, of the original position.
         tint: ``(N, n, m)`` logits, of the angle.
         attention: ``(N, n)`` logits of P.
+        features: ``(N, n, features)``, what the encoder saw of it.
     """
 
     position: Tensor
     tint: Tensor
     attention: Tensor
+    features: Tensor
 
 
 class PieceNetwork(nn.Module):
@@ -37,7 +39,7 @@ class PieceNetwork(nn.Module):
 
     def __init__(self, encoder: nn.Module, features: int, grid: int, angles: int) -> None:
         super().__init__()
-        self.grid, self.angles = grid, angles
+        self.grid, self.angles, self.features = grid, angles, features
         pieces = grid**2
         self.encoder = encoder
         self.position = nn.Linear(pieces * features, pieces * pieces)
@@ -60,4 +62,5 @@ class PieceNetwork(nn.Module):
             self.position(flat).unflatten(1, (pieces, pieces)).float(),
             self.tint(flat).unflatten(1, (pieces, self.angles)).float(),
             self.attention(seen).flatten(1).float(),
+            features.flatten(2).transpose(1, 2).float(),
         )
