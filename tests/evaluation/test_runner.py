@@ -93,6 +93,9 @@ def test_a_record_tells_what_was_measured() -> None:
     assert {*everything.cue_aurocs} == {"error", "level"}
     for cue, value in everything.cue_aurocs.items():
         assert value == pytest.approx(roc_auc_score(labels, predictions.cues[cue]))
+    sets = everything.cue_set_aurocs
+    assert {*sets} == {"mean", "median", "max"}  # of two cues there are no smaller sets
+    assert sets[detector.config.fusion] == pytest.approx(metrics.image_auroc)
     assert {*everything.by_kind} == {*"012456789"}
     pair = (data.test.labels == 3) | (data.test.labels == 8)
     expected = roc_auc_score(labels[pair], predictions.scores[pair])

@@ -47,6 +47,7 @@ class Record(BaseModel):
         metrics: of the fused score.
         more_metrics: what the protocol reports beside AUROC.
         cue_aurocs: AUROC of each cue alone.
+        cue_set_aurocs: of subsets of the cues and of other fusions, see ``cue_set_aurocs``.
         by_kind: AUROC against each kind of anomaly (each other class) alone.
         fit_seconds: wall time of ``fit``, reading included.
         steps: of training.
@@ -76,6 +77,7 @@ class Record(BaseModel):
     metrics: TrialMetrics
     more_metrics: dict[str, float] = Field(default_factory=dict)
     cue_aurocs: dict[str, float]
+    cue_set_aurocs: dict[str, float] = Field(default_factory=dict)
     by_kind: dict[str, float]
     fit_seconds: float
     steps: int

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import oddlens
 from oddlens.detectors import get_method
 from oddlens.errors import DataError
+from oddlens.evaluation.cue_sets import cue_set_aurocs
 from oddlens.evaluation.intervals import delong_interval
 from oddlens.evaluation.metrics import auroc
 from oddlens.evaluation.origin import (
@@ -109,6 +110,7 @@ def run_trial(
         ),
         more_metrics=protocol.metrics(predictions.scores, labels),
         cue_aurocs={name: auroc(values, labels) for name, values in predictions.cues.items()},
+        cue_set_aurocs=cue_set_aurocs(detector, predictions.cues, labels),
         by_kind=_by_kind(predictions.scores, labels, kinds),
         fit_seconds=round(fitted - start, 2),
         steps=int(detector.fit_report["steps"]),
