@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cue_set_tables import cue_sets
 from benchmarks.one_vs_all_tables import one_vs_all, one_vs_all_summary, one_vs_all_variants
 from benchmarks.table_cells import (
     DATA,
@@ -187,6 +188,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "one_vs_all_cifar10": partial(one_vs_all, "cifar10"),
     "variants_fashion_mnist": partial(one_vs_all_variants, "fashion-mnist"),
     "variants_cifar10": partial(one_vs_all_variants, "cifar10"),
+    "cue_sets_multicue_cifar10": partial(cue_sets, "cifar10", "multicue"),
     "speed": speed,
 }
 

@@ -1,0 +1,73 @@
+"""What each subset of a detector's cues is worth, from results/one_vs_all_<data>.jsonl."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean
+
+from benchmarks.one_vs_all_tables import (
+    file_of,
+    method_title,
+    origin_of,
+    set_options,
+    summaries_of,
+    whole,
+)
+from benchmarks.table_cells import NOT_RUN, RESULTS, markdown
+from oddlens.evaluation.records import Record
+from oddlens.evaluation.summary import Summary, percent
+
+Value = Callable[[Record], float]
+
+
+def cue_sets(data: str, method: str, folder: Path = RESULTS) -> str:
+    """Single cues, subsets and all of a method as it comes; several fusions of all.
+
+    Args:
+        data: the data set.
+        method: the detector's name.
+        folder: of the records.
+    """
+    found = [
+        each
+        for each in summaries_of(data, folder)
+        if each.configuration.method == method and not set_options(each) and whole(each)
+        if all(record.cue_set_aurocs for record in each.records)
+    ]
+    if not found:
+        table = markdown(["cues", "fusion", "AUROC"], [["all", "", NOT_RUN]])
+        return f"{table}\n\n{origin_of([], file_of(data))}"
+    longest = max(found, key=lambda each: (len(each.classes), each.configuration.minutes or 0))
+    classes = list(longest.classes)
+    fusion = str(longest.records[0].config["fusion"])
+    rows = []
+    for cues, how, value in _measured(longest.records[0], fusion):
+        means = [_mean(longest, target, value) for target in classes]
+        rows.append([cues, how, *map(percent, means), percent(fmean(means))])
+    table = markdown([f"{method_title(longest)}'s cues", "fusion", *classes, "mean"], rows)
+    return f"{table}\n\n{origin_of([longest], file_of(data))}"
+
+
+def _measured(record: Record, fusion: str) -> list[tuple[str, str, Value]]:
+    """Cues, fusion and how to look it up, in the order of the table."""
+
+    def alone(name: str) -> Value:
+        return lambda record: record.cue_aurocs[name]
+
+    def of_set(name: str) -> Value:
+        return lambda record: record.cue_set_aurocs[name]
+
+    singles = [(name, "", alone(name)) for name in sorted(record.cue_aurocs)]
+    sets = [name for name in record.cue_set_aurocs if " + " in name]
+    some = [(name, fusion, of_set(name)) for name in sets]
+    ways = [name for name in record.cue_set_aurocs if " + " not in name]
+    every = [
+        (f"all {len(singles)}{' (the score)' if how == fusion else ''}", how, of_set(how))
+        for how in sorted(ways, key=lambda how: (how != fusion, how))
+    ]
+    return [*singles, *some, *every]
+
+
+def _mean(summary: Summary, target: str, value: Value) -> float:
+    return fmean(value(record) for record in summary.records if record.target == target)

@@ -1,0 +1,39 @@
+"""Tables of what subsets of cues are worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.cue_set_tables import cue_sets
+from oddlens.evaluation.records import Record
+from tests.evaluation.made_records import made
+from tests.test_one_vs_all_tables import kept, rows
+
+
+def test_singles_sets_and_all_under_each_fusion_in_percent(tmp_path: Path) -> None:
+    def record(target: str, more: float) -> Record:
+        alone = {"structure": 0.5 + more, "colour": 0.6, "texture": 0.7}
+        sets = {"structure + colour": 0.55 + more, "mean": 0.75, "median": 0.8 + more, "max": 0.5}
+        return made(
+            target,
+            auroc=0.8 + more,
+            data="digits",
+            method="multicue",
+            config={"preset": "compact", "fusion": "median"},
+            cue_aurocs=alone,
+            cue_set_aurocs=sets,
+        )
+
+    old = made("2", data="digits", method="multicue", epochs=2)  # from before sets were measured
+    folder = kept(tmp_path, record("0", 0.0), record("1", 0.1), old)
+    table = cue_sets("digits", "multicue", folder)
+    assert rows(table)["MultiCue's cues"] == ["fusion", "0", "1", "mean"]
+    assert rows(table)["structure"] == ["", "50.0", "60.0", "55.0"]
+    assert rows(table)["structure + colour"] == ["median", "55.0", "65.0", "60.0"]
+    assert rows(table)["all 3 (the score)"] == ["median", "80.0", "90.0", "85.0"]
+    assert "| all 3 | mean | 75.0 | 75.0 | 75.0 |" in table
+    assert table.index("median") < table.index("| all 3 | max")
+
+
+def test_without_records_it_was_not_run(tmp_path: Path) -> None:
+    assert "not run" in cue_sets("digits", "multicue", tmp_path).lower()
