@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from oddlens import artifact as module
 from oddlens.artifact import FILES, FORMAT_VERSION, Artifact, read_artifact, write_artifact
+from oddlens.artifact.format import render, sha256
 from oddlens.errors import ArtifactError
 
 VALUES = st.recursive(
@@ -301,8 +301,8 @@ def test_paths_in_the_config_are_never_followed(tmp_path: Path) -> None:
 def forge(path: Path, data: dict[str, Any]) -> None:
     """Write a config whose digest is right."""
     data["digest"] = "0" * 64
-    blank = module._render(data)
-    content = blank.replace(b"0" * 64, module._sha256(blank).encode(), 1)
+    blank = render(data)
+    content = blank.replace(b"0" * 64, sha256(blank).encode(), 1)
     (path / "config.json").write_bytes(content)
 
 
@@ -317,7 +317,7 @@ def test_weights_that_are_none_with_a_forged_digest(tmp_path: Path) -> None:
     write_artifact(make(), tmp_path / "m")
     (tmp_path / "m" / "model.safetensors").write_bytes(b"cos\nsystem\n")
     data = json.loads((tmp_path / "m" / "config.json").read_text())
-    data["sha256"]["model.safetensors"] = module._sha256(b"cos\nsystem\n")
+    data["sha256"]["model.safetensors"] = sha256(b"cos\nsystem\n")
     forge(tmp_path / "m", data)
     with pytest.raises(ArtifactError, match=r"m cannot be read: .*; fit the detector again"):
         read_artifact(tmp_path / "m")
