@@ -97,7 +97,6 @@ def calibrate(
 ) -> None:
     """See ``Ensemble.calibrate``."""
     begin = time.monotonic()
-    _forget(ensemble)
     skipped: list[Skipped] = []
     watched = SizeWatch(source, ensemble.config.image_size)
     parts = _calibrate(ensemble, watched, seed, on_bad, skipped, progress)
@@ -135,6 +134,7 @@ def _calibrate(
         progress=lambda done, total: tell("compare", done, total),
     )
     parts = divide(digests, known, seed)
+    _forget(ensemble)
     late: list[Skipped] = []
     found = ensemble.cues_stream(
         source, maps=True, on_bad="raise", skipped=late, indices=parts.scale
