@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,6 +24,7 @@ from oddlens.errors import ArtifactError, DataError, ImageError, Interrupted, Us
 from oddlens.images import holdout_split
 from oddlens.scoring import Calibration, Cues, Standardiser, fuse
 from oddlens.scoring.tails import log_tails
+from oddlens.training import lightning_adapter
 from tests.toys import Toy, noise, same_weights
 
 LARGE = 24
@@ -213,7 +215,11 @@ def test_it_is_evaluated_and_reported_like_every_detector(fitted: Ensemble, tmp_
     assert evaluation.metrics["image_auroc"] == 1.0
     report = evaluation.predictions.report(tmp_path / "report.html").read_text(encoding="utf-8")
     assert "The ensemble detector scored" in report
-    assert "<th>toy-2</th>" in report
+    cards = report.split('<li class="card')[1:]
+    assert len(cards) == 6
+    for card, one in zip(cards, evaluation.predictions.sorted_by_score(), strict=True):
+        by_objection = sorted(one.cues, key=lambda name: -one.cues[name])
+        assert re.findall("<th>(.*?)</th>", card.split("</table>")[0]) == by_objection
 
 
 # --- fitting and calibrating ----------------------------------------------------------------------
@@ -350,6 +356,36 @@ def test_each_member_has_its_checkpoint_and_progress(images: np.ndarray, tmp_pat
     )
     assert {"toy: restore", "plain: restore", "compare", "standardise", "calibrate"} <= {*phases}
     assert {each.name for each in (tmp_path / "run").iterdir()} == {"toy", "plain"}
+
+
+def test_a_fit_that_was_cut_in_its_second_member_goes_on(
+    images: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lightning_adapter, "_CHECKPOINT_SECONDS", 0.0)
+    whole = Ensemble(members()[:2]).fit(images, epochs=10, device="cpu")
+    cut = Ensemble(members()[:2])
+
+    def stop(count: int) -> None:
+        if count == 75:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    cut.named_members["plain"].on_loss = stop  # type: ignore[assignment]
+    with pytest.raises(Interrupted, match="plain"):
+        cut.fit(images, epochs=10, device="cpu", checkpoint=tmp_path)
+    assert not cut.is_fitted
+    began: list[tuple[str, int]] = []
+    again = Ensemble(members()[:2]).fit(
+        images,
+        epochs=10,
+        device="cpu",
+        checkpoint=tmp_path,
+        resume=True,
+        progress=lambda phase, done, total: began.append((phase, done)),
+    )
+    assert min(done for phase, done in began if phase == "plain: restore") > 49
+    for name, member in again.named_members.items():
+        assert same_weights(member, whole.named_members[name])
+    np.testing.assert_array_equal(again.score(images[:5]), whole.score(images[:5]))
 
 
 # --- scores ---------------------------------------------------------------------------------------
