@@ -17,7 +17,7 @@ from records import append, provenance, recorded
 
 import oddlens
 from oddlens.artifact import Artifact, read_artifact
-from oddlens.fitting import calibrate, standardise
+from oddlens.held_out import calibrate, standardise
 from oddlens.images import ImageCache, holdout_split, open_source
 
 VARIANTS: list[tuple[str, str, dict[str, Any]]] = [

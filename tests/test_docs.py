@@ -19,6 +19,7 @@ import typer
 
 import oddlens
 from oddlens.cli.app import app
+from oddlens.cli.build import build_detector
 from oddlens.cli.options import parse_settings
 from oddlens.detectors import get_method
 
@@ -137,7 +138,10 @@ def parse(line: str) -> tuple[str, dict[str, Any]]:
 def test_every_command_line_is_one_that_the_program_takes(path: Path) -> None:
     for line in command_lines(path.read_text(encoding="utf-8")):
         verb, values = parse(line)
-        if verb == "fit":
+        if verb == "fit" and "," in values["method"]:
+            chosen = {name: values[name] for name in ("preset", "size")}
+            build_detector(values["method"], settings=values["settings"] or [], **chosen)
+        elif verb == "fit":
             given = parse_settings(values["settings"], oddlens.SSM.options(), values["method"])
             size = {} if values["size"] is None else {"image_size": values["size"]}
             oddlens.SSM.Options.make({"preset": values["preset"], **given, **size})
@@ -187,7 +191,11 @@ def test_every_option_named_in_the_text_exists(path: Path) -> None:
             assert option in known_options(), span
         given = shlex.split(span) if "--set " in span else []
         for flag, setting in pairwise(given):
-            if flag == "--set" and setting != "OPTION=VALUE":
+            if flag != "--set" or setting.endswith("OPTION=VALUE"):
+                continue
+            if "." in setting.split("=")[0]:
+                build_detector("ssm,multitask", preset="compact", size=None, settings=[setting])
+            else:
                 name = given[given.index("--method") + 1] if "--method" in given else "ssm"
                 method = get_method(name)
                 method.Options.make(parse_settings([setting], method.options(), name))

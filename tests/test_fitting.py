@@ -434,7 +434,7 @@ def test_a_method_looks_at_the_training_images_before_its_stages_are_made() -> N
     assert kept.brightness == detector.brightness
 
 
-@pytest.mark.parametrize("fusion", ["fisher", "stouffer", "rank_product"])
+@pytest.mark.parametrize("fusion", ["fisher", "stouffer", "rank_product", "min_p"])
 def test_a_fusion_that_ranks_keeps_what_it_ranks_against(fusion: str) -> None:
     detector = Toy(fusion=fusion).fit(noise(30), epochs=1, device="cpu")
     assert detector.standardiser is not None

@@ -78,7 +78,7 @@ def test_types_are_told_as_one_writes_the_values() -> None:
         "image_size": "int",
         "precision": "auto | 32 | bf16",
         "standardise": "bool",
-        "fusion": "mean | median | max | min | rank_product | fisher | stouffer",
+        "fusion": "mean | median | max | min | rank_product | fisher | stouffer | min_p",
         "sizes": "[int, ...]",
         "shares": "[float, float]",
         "limit": "float | none",

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from oddlens.detectors.multicue import MultiCue
     from oddlens.detectors.multitask import MultiTask
     from oddlens.detectors.ssm import SSM
+    from oddlens.ensemble import Ensemble
     from oddlens.errors import OddlensError
-    from oddlens.evaluation.evaluate import Evaluation, evaluate
+    from oddlens.evaluation.evaluate import evaluate
     from oddlens.predictions import Prediction, Predictions
 
 __version__ = "0.1.0"
@@ -29,7 +30,7 @@ _HOME = {
     "MultiTask": "oddlens.detectors.multitask",
     "SSM": "oddlens.detectors.ssm",
     "Detector": "oddlens.detector",
-    "Evaluation": "oddlens.evaluation.evaluate",
+    "Ensemble": "oddlens.ensemble",
     "OddlensError": "oddlens.errors",
     "Prediction": "oddlens.predictions",
     "Predictions": "oddlens.predictions",
@@ -41,7 +42,7 @@ __all__ = [
     "SSM",
     "AnoMem",
     "Detector",
-    "Evaluation",
+    "Ensemble",
     "GeometricTransforms",
     "MultiCue",
     "MultiTask",

@@ -10,23 +10,34 @@ predicting, saving and loading are the same for all, and they all go one way:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from oddlens.errors import ArtifactError, DataError, Interrupted, UsageError
-from oddlens.images import ImageCache, ImagesLike, SizeWatch, Skipped, open_source, stream
+from oddlens.errors import UsageError
+from oddlens.images import (
+    ImageCache,
+    ImagesLike,
+    ImageSource,
+    KnownImages,
+    SizeWatch,
+    Skipped,
+    stream,
+)
 from oddlens.options import DetectorOptions, OptionInfo, Preset
-from oddlens.predictions import Predictions, PredictionWriter
+from oddlens.predictions import Predictions
 from oddlens.scoring import Calibration, Cues, Standardiser, fuse
 from oddlens.training import Stage
+
+if TYPE_CHECKING:
+    from oddlens.artifact import Artifact
 
 Progress = Callable[[str, int, int], None]
 OnBad = Literal["skip", "raise"]
@@ -65,6 +76,7 @@ class Detector(nn.Module, ABC):
     calibration: Calibration | None
     standardiser: Standardiser | None
     map_standardiser: Standardiser | None
+    known_images: KnownImages | None  # those that training or tuning looked at
     fit_report: dict[str, Any]
     diagnostics: dict[str, Any]
     provenance: dict[str, Any]
@@ -73,6 +85,7 @@ class Detector(nn.Module, ABC):
         super().__init__()
         self.config = self.Options.make(options)
         self.calibration = self.standardiser = self.map_standardiser = None
+        self.known_images = None
         self.anomalies: ImageCache | None = None  # labelled ones, while fitting
         self.fit_report = {}
         self.diagnostics = {}
@@ -247,55 +260,52 @@ class Detector(nn.Module, ABC):
             DataError: no image could be read.
             Interrupted: Ctrl-C; ``partial`` holds the predictions made so far.
         """
-        calibration = self._fitted()
+        from oddlens.predicting import predict
+
+        return predict(
+            self,
+            self._fitted(),
+            images,
+            false_alarm_rate=false_alarm_rate,
+            maps=maps,
+            on_bad=on_bad,
+            batch_size=batch_size,
+            progress=progress,
+        )
+
+    def scored_stream(
+        self,
+        source: ImageSource,
+        *,
+        maps: bool,
+        on_bad: OnBad,
+        skipped: list[Skipped],
+        batch_size: int | None = None,
+    ) -> Generator[tuple[tuple[str, ...], Scored], None, None]:
+        """Read images and score them, batch by batch: their names, and what ``scored`` says.
+
+        Args:
+            source: the images; at the end a ``UserWarning`` tells how many are small.
+            maps: whether maps are wanted.
+            on_bad: whether an image that cannot be used is left out or ends the stream.
+            skipped: receives what was left out.
+            batch_size: images at a time; None for ``self.batch_size``.
+        """
         size = self.config.image_size
-        step = self.batch_size if batch_size is None else batch_size
-        source = open_source(images)
         watched = SizeWatch(source, size)
-        threshold = calibration.threshold(false_alarm_rate)
-        pixel = (
-            calibration.pixel_threshold(false_alarm_rate)
-            if calibration.map_peaks is not None
-            else None
-        )
-        writer = PredictionWriter(
-            threshold, pixel_threshold=pixel, source=source, method=self.method
-        )
-        skipped: list[Skipped] = []
-        try:
-            with closing(stream(watched, size, step, on_bad=on_bad, skipped=skipped)) as batches:
-                for batch in batches:
-                    scored = self.scored(batch.images, maps=maps)
-                    writer.add(
-                        batch.names,
-                        scored.scores,
-                        calibration.p_values(scored.scores),
-                        threshold.flags(scored.scores),
-                        scored.cues,
-                        scored.maps,
-                    )
-                    if progress is not None:
-                        progress("score", len(writer) + len(skipped), len(source))
-        except KeyboardInterrupt:
-            raise Interrupted(
-                f"stopped after {len(writer):,} of {len(source):,} images", writer.finish(skipped)
-            ) from None
-        if not len(writer):
-            raise DataError(
-                f"none of the {len(source):,} files could be read as an image; the first: "
-                f"{skipped[0].name}: {skipped[0].reason}"
-                if skipped
-                else "there is no image to score"
-            )
-        if progress is not None and skipped:
-            progress("score", len(source), len(source))
+        step = self.batch_size if batch_size is None else batch_size
+        with closing(stream(watched, size, step, on_bad=on_bad, skipped=skipped)) as batches:
+            for batch in batches:
+                yield batch.names, self.scored(batch.images, maps=maps)
         watched.warn()
-        return writer.finish(skipped)
 
     def scored(self, images: Tensor, *, maps: bool = True) -> Scored:
         """Cues, fused score and, where wanted, fused map of a batch ``(N, 3, S, S)`` in [0, 1]."""
+        return self.fused(self.raw_cues(images), maps=maps)
+
+    def fused(self, cues: Cues, *, maps: bool = True) -> Scored:
+        """Standardised cues as one score and, where wanted, one map."""
         assert self.standardiser is not None
-        cues = self.raw_cues(images)
         values = {name: each.numpy() for name, each in cues.scores.items()}
         scores = fuse(self.standardiser(values), self.config.fusion, self.standardiser.reference)
         return Scored(scores, values, self._fused_map(cues) if maps else None)
@@ -334,26 +344,35 @@ class Detector(nn.Module, ABC):
             UsageError: the detector is not fitted.
             ArtifactError: it cannot be written; what was there before is untouched.
         """
-        from oddlens.artifact import Artifact, write_artifact
-        from oddlens.model_card import model_card
+        from oddlens.artifact import write_artifact
 
-        calibration = self._fitted()
-        assert self.standardiser is not None
-        scales = {
-            "calibration": calibration.to_json(),
-            "standardiser": self.standardiser.to_json(),
-            "map_standardiser": self.map_standardiser.to_json() if self.map_standardiser else None,
-        }
-        artifact = Artifact(
-            method=self.method,
-            config=self.config.model_dump(mode="json"),
-            weights={name: value.detach().cpu() for name, value in self.state_dict().items()},
-            calibration=scales,
-            card=model_card(self),
-            provenance=self.provenance,
-        )
-        write_artifact(artifact, Path(path))
+        write_artifact(self.to_artifact(), Path(path))
         return Path(path)
+
+    def to_artifact(self) -> Artifact:
+        """What ``save`` writes.
+
+        Raises:
+            UsageError: the detector is not fitted.
+        """
+        from oddlens.saving import to_artifact
+
+        return to_artifact(self, self._fitted())
+
+    @classmethod
+    def from_artifact(cls, artifact: Artifact) -> Self:
+        """The fitted detector that an artifact holds, on the CPU.
+
+        Raises:
+            UsageError, RuntimeError: options or weights that this version does not know.
+            ArtifactError: scales that are damaged or missing.
+        """
+        from oddlens.saving import restore
+
+        detector = cls(**artifact.config)
+        detector.load_state_dict(artifact.weights)
+        restore(detector, artifact)
+        return detector
 
     def _fitted(self) -> Calibration:
         if self.calibration is None:
@@ -374,27 +393,6 @@ def load(path: str | Path, *, device: str = "auto") -> Detector:
     Raises:
         ArtifactError: it is missing, damaged, of a newer version, or of an unknown method.
     """
-    from oddlens.artifact import read_artifact
-    from oddlens.detectors import get_method
-    from oddlens.fitting import choose_device
+    from oddlens.saving import load
 
-    artifact = read_artifact(Path(path))
-    try:
-        detector = get_method(artifact.method)(**artifact.config)
-        detector.load_state_dict(artifact.weights)
-    except (UsageError, RuntimeError) as error:
-        reason = " ".join(str(error).split())  # torch's has several lines
-        raise ArtifactError(
-            f"{path}: cannot be loaded by this version of oddlens ({reason})"
-        ) from error
-    scales = artifact.calibration
-    try:
-        detector.calibration = Calibration.from_json(scales["calibration"])
-        detector.standardiser = Standardiser.from_json(scales["standardiser"])
-        maps = scales["map_standardiser"]
-        detector.map_standardiser = Standardiser.from_json(maps) if maps else None
-    except KeyError as error:
-        raise ArtifactError(f"{path}: calibration.json has no {error}") from error
-    detector.provenance = artifact.provenance
-    detector.fit_report = artifact.provenance.get("fit", {})
-    return detector.to(choose_device(device)).eval()
+    return load(Path(path), device=device)

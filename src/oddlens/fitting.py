@@ -11,22 +11,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 import oddlens
-from oddlens.detector import Detector, FloatArray, OnBad, Progress
+from oddlens.detector import Detector, OnBad, Progress
 from oddlens.errors import Interrupted, UsageError
+from oddlens.held_out import TO_SCALE, calibrate, standardise
 from oddlens.images import (
+    DigestWatch,
     ImageCache,
     ImagesLike,
+    KnownImages,
     SizeWatch,
     Skipped,
     holdout_split,
     open_source,
 )
-from oddlens.scoring import Calibration, Standardiser
-from oddlens.scoring.fusion import RANKED
 from oddlens.training import TrainingRecord, train
 from oddlens.training.checkpoint import CHECKPOINT
 
@@ -34,8 +34,6 @@ _MOST_RESERVED = 0.25
 """Share of a budget that may be set aside for what comes after training."""
 _MOST_PROBED = 0.02
 """Share of a budget that a look at the pace of scoring may well take."""
-_TO_SCALE = 8
-"""Images below which the spread of a cue cannot be told."""
 _NAMED = 5
 
 
@@ -51,6 +49,7 @@ class Parts(NamedTuple):
     tune: ImageCache
     calibration: ImageCache
     scale: ImageCache
+    known: KnownImages = KnownImages(frozenset(), frozenset())
 
 
 def choose_device(wanted: str | torch.device) -> torch.device:
@@ -137,6 +136,7 @@ def fit(
             standardise(detector, parts.scale, tell)
         with _interruptible("calibrating", checkpoint):
             calibrate(detector, parts.calibration, tell)
+    detector.known_images = parts.known
     anomalous = 0 if odd is None else len(odd)
     detector.anomalies = None
     _account(detector, record, parts, skipped, time.monotonic() - begin, budget)
@@ -194,22 +194,34 @@ def _read(
     tell: Progress,
 ) -> Parts:
     """Read and divide the images; refuse first what needs no reading to be refused."""
-    source = open_source(images)
+    source = DigestWatch(open_source(images))
     holdout_split(len(source), holdout, seed)
     cache = _cached(detector, source, on_bad, skipped, tell)
     if skipped:
-        named = "; ".join(f"{bad.name} {bad.reason}" for bad in skipped[:_NAMED])
-        more = f"; and {len(skipped) - _NAMED:,} more" if len(skipped) > _NAMED else ""
-        warnings.warn(
-            f"{len(skipped):,} of {len(source):,} files were skipped: {named}{more}",
-            UserWarning,
-            stacklevel=1,
-        )
+        warn_of_skipped(skipped, len(source))
     train, tune, calibration = holdout_split(len(cache), holdout, seed)
-    missing = max(0, _TO_SCALE - len(tune))
+    missing = max(0, TO_SCALE - len(tune))
     step = max(1, len(train) // missing) if missing else 1
     scale = sorted([*tune, *train[::step][:missing]])
-    return Parts(*map(cache.subset, (train, tune, calibration, scale)))
+    known = KnownImages(*(source.of(cache.subset(part).source_indices) for part in (train, tune)))
+    return Parts(
+        train=cache.subset(train),
+        tune=cache.subset(tune),
+        calibration=cache.subset(calibration),
+        scale=cache.subset(scale),
+        known=known,
+    )
+
+
+def warn_of_skipped(skipped: Sequence[Skipped], total: int) -> None:
+    """Say with a ``UserWarning`` which files were left out, the first few by name."""
+    named = "; ".join(f"{bad.name} {bad.reason}" for bad in skipped[:_NAMED])
+    more = f"; and {len(skipped) - _NAMED:,} more" if len(skipped) > _NAMED else ""
+    warnings.warn(
+        f"{len(skipped):,} of {total:,} files were skipped: {named}{more}",
+        UserWarning,
+        stacklevel=1,
+    )
 
 
 def _cached(
@@ -237,6 +249,7 @@ def _start_afresh(detector: Detector, seed: int) -> None:
     """Start from weights and statistics that the seed alone decides, also on a second fit."""
     detector.calibration = detector.standardiser = detector.map_standardiser = None
     detector.fit_report, detector.provenance, detector.diagnostics = {}, {}, {}
+    detector.known_images = None
     torch.manual_seed(seed)
     fresh = type(detector)(**detector.config.model_dump())
     detector.load_state_dict(fresh.state_dict())
@@ -270,68 +283,6 @@ def _seconds_an_image(detector: Detector, images: ImageCache, count: int) -> flo
     return (time.monotonic() - start) / len(sample)
 
 
-def standardise(detector: Detector, tune: ImageCache, tell: Progress | None = None) -> None:
-    """Fit the standardisation of cues and maps.
-
-    Args:
-        detector: trained and adapted.
-        tune: normal images, disjoint from the calibration's; see ``Parts.scale``.
-        tell: called with ("standardise", done, total).
-    """
-    scores: dict[str, list[FloatArray]] = {}
-    sums: dict[str, FloatArray] = {}
-    pixels = done = 0
-    for images in detector.batches(tune):
-        cues = detector.raw_cues(images)
-        for name, values in cues.scores.items():
-            scores.setdefault(name, []).append(values.numpy())
-        for name, maps in cues.maps.items():
-            each = maps.double()
-            moments = np.array([float(each.sum()), float(each.square().sum())])
-            sums[name] = sums.get(name, np.zeros(2)) + moments
-        pixels += next((maps.numel() for maps in cues.maps.values()), 0)
-        done += len(images)
-        if tell is not None:
-            tell("standardise", done, len(tune))
-    found = {name: np.concatenate(values) for name, values in scores.items()}
-    scales = Standardiser.fit(found) if detector.config.standardise else Standardiser.unit(found)
-    ranked = detector.config.fusion in RANKED
-    detector.standardiser = scales.with_reference(found) if ranked else scales
-    detector.map_standardiser = _pixel_standardiser(sums, pixels)
-
-
-def _pixel_standardiser(sums: dict[str, FloatArray], pixels: int) -> Standardiser | None:
-    """Mean and deviation of each cue's map over all pixels of the tuning images."""
-    if not sums:
-        return None
-    mean = {name: float(total[0] / pixels) for name, total in sums.items()}
-    variance = {name: float(sums[name][1] / pixels - mean[name] ** 2) for name in sums}
-    return Standardiser(mean, {name: max(v, 0.0) ** 0.5 or 1.0 for name, v in variance.items()})
-
-
-def calibrate(detector: Detector, images: ImageCache, tell: Progress) -> None:
-    """Score held-out images, to which later ones are compared.
-
-    Args:
-        detector: standardised.
-        images: held-out images that nothing was chosen on.
-        tell: called with ("calibrate", done, total).
-    """
-    scores: list[FloatArray] = []
-    peaks: list[FloatArray] = []
-    done = 0
-    for batch in detector.batches(images):
-        scored = detector.scored(batch)
-        scores.append(scored.scores)
-        if scored.maps is not None:
-            peaks.append(scored.maps.reshape(len(scored.maps), -1).max(axis=1).astype(np.float64))
-        done += len(batch)
-        tell("calibrate", done, len(images))
-    detector.calibration = Calibration(
-        np.concatenate(scores), np.concatenate(peaks) if peaks else None
-    )
-
-
 def _account(
     detector: Detector,
     record: TrainingRecord,
@@ -355,16 +306,7 @@ def _account(
     if detector.diagnostics:
         detector.fit_report["diagnostics"] = detector.diagnostics
     if budget is not None:
-        over = max(0.0, seconds - budget)
-        detector.fit_report |= {"budget_seconds": budget, "over_budget_seconds": round(over, 1)}
-        if over > 0.05 * budget:
-            warnings.warn(
-                f"fitting took {seconds:.0f} seconds of the {budget:.0f} that it had: reading, "
-                "adapting and calibrating took more than the quarter set aside for them",
-                UserWarning,
-                stacklevel=1,
-            )
-    device = detector.device
+        detector.fit_report |= warn_if_over_budget(seconds, budget)
     detector.provenance = {
         "oddlens": oddlens.__version__,
         "method": detector.method,
@@ -374,11 +316,29 @@ def _account(
         "fit": detector.fit_report,
         "stages": record.stages,
         "options_changed_on_resume": record.changed,
-        "hardware": {
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-            "machine": platform.machine(),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
+        "hardware": hardware(detector.device),
+    }
+
+
+def warn_if_over_budget(seconds: float, budget: float) -> dict[str, float]:
+    """What the fit report says of a budget, in seconds; a ``UserWarning`` where it was exceeded."""
+    over = max(0.0, seconds - budget)
+    if over > 0.05 * budget:
+        warnings.warn(
+            f"fitting took {seconds:.0f} seconds of the {budget:.0f} that it had: reading, "
+            "adapting and calibrating took more than the quarter set aside for them",
+            UserWarning,
+            stacklevel=1,
+        )
+    return {"budget_seconds": budget, "over_budget_seconds": round(over, 1)}
+
+
+def hardware(device: torch.device) -> dict[str, str | int]:
+    """Where a detector was fitted, for its provenance."""
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
     }

@@ -45,7 +45,7 @@ def model_card(detector: Detector) -> str:
             *_diagnostics_lines(done.get("diagnostics", {})),
             "## Calibration",
             "",
-            *_calibration_lines(detector.calibration),
+            *calibration_lines(detector.calibration),
             "",
             "The guarantee holds for new normal images that come about as the held-out ones did; "
             "another camera, light or supplier asks for a new fit.",
@@ -66,7 +66,8 @@ def _length(origin: dict[str, Any]) -> str:
     return f"{origin['epochs']:,} epochs" if origin.get("epochs") else "the method's own length"
 
 
-def _calibration_lines(calibration: Calibration) -> list[str]:
+def calibration_lines(calibration: Calibration) -> list[str]:
+    """The table of false-alarm rates, and a word where the hold-out is small."""
     lines = ["| wanted false-alarm rate | guaranteed | score above |", "|---|---|---|"]
     for rate in _RATES:
         threshold = calibration.threshold(rate)

@@ -38,7 +38,7 @@ class DetectorOptions(BaseModel):
     )
     standardise: bool = Field(True, description="scale cues on held-out normals before fusion")
     fusion: Fusion = Field(
-        "mean", description="how cues become the score; the last three on conformal p-values"
+        "mean", description="how cues become the score; the last four on conformal p-values"
     )
 
     @classmethod

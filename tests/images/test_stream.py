@@ -9,9 +9,10 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+import torch
 
 from oddlens.errors import ImageError, UsageError
-from oddlens.images import ArraySource, ImageBatch, Skipped, prepare, stream
+from oddlens.images import ArraySource, ImageBatch, Skipped, prepare, stream, stream_views
 from oddlens.images.lookahead import map_ahead
 
 RGB = np.random.default_rng(0).integers(0, 256, (11, 6, 9, 3), dtype=np.uint8)
@@ -206,3 +207,34 @@ def test_a_wrong_call_is_refused_at_once(
 ) -> None:
     with pytest.raises(UsageError, match=words):
         stream(ArraySource(RGB), size, batch_size, on_bad=on_bad, workers=workers)  # type: ignore[arg-type]
+
+
+def test_views_are_what_each_size_would_be_alone() -> None:
+    source = ArraySource(RGB)
+    order = [5, 0, 2, 6, 1]
+    found = list(stream_views(source, [8, 33], 2, on_bad="raise", indices=order))
+    assert [len(batch.names) for batch in found] == [2, 2, 1]
+    for size in (8, 33):
+        alone = stream(source, size, 2, on_bad="raise", indices=order)
+        for batch, one in zip(found, alone, strict=True):
+            assert batch.names == one.names
+            assert torch.equal(batch.views[size], one.images)
+            assert batch.views[size].stride() == one.images.stride()
+
+
+def test_views_decode_each_image_once_and_skip_the_bad_ones() -> None:
+    source, skipped = CountedSource(7, bad=frozenset({2})), list[Skipped]()
+    found = list(stream_views(source, [8, 3, 5], 4, on_bad="skip", skipped=skipped))
+    assert source.reads == 7
+    assert [len(batch.names) for batch in found] == [4, 2]
+    assert [each.name for each in skipped] == ["image 2"]
+    with pytest.raises(ImageError, match="image 2"):
+        list(stream_views(source, [8, 3], 4, on_bad="raise"))
+
+
+def test_views_refuse_what_a_stream_refuses() -> None:
+    source = CountedSource(2)
+    with pytest.raises(UsageError, match="size is 0"):
+        stream_views(source, [8, 0], 2, on_bad="raise")
+    with pytest.raises(UsageError, match="on_bad"):
+        stream_views(source, [8], 2, on_bad="ask")  # type: ignore[arg-type]

@@ -112,6 +112,17 @@ def test_fisher_and_stouffer_are_those_of_scipy() -> None:
             stats.combine_pvalues(each, method=how).statistic for each in np.transpose(p_values)
         ]
         assert np.allclose(fuse(scores, how, REFERENCE), expected)
+    smallest = [
+        stats.combine_pvalues(each, method="tippett").statistic for each in np.transpose(p_values)
+    ]
+    assert np.allclose(fuse(scores, "min_p", REFERENCE), -np.log(smallest))
+
+
+def test_the_smallest_p_value_takes_the_word_of_the_cue_that_objects() -> None:
+    scores = {"a": np.array([0.0, 50.0, 50.0]), "b": np.array([90.0, 0.0, 0.5])}
+    found = fuse(scores, "min_p", REFERENCE)
+    assert found[1] == found[2] == fuse({"a": np.array([50.0])}, "min_p", REFERENCE)[0]
+    assert found[0] == fuse({"b": np.array([90.0])}, "min_p", REFERENCE)[0]
 
 
 @pytest.mark.parametrize("how", ["rank_product", "fisher", "stouffer"])

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from oddlens.cli.build import build_detector
+from oddlens.cli.ensemble import refuse_to_overwrite
 from oddlens.cli.options import (
     Device,
     JsonFlag,
     OnBadOption,
     Preset,
     QuietFlag,
-    parse_settings,
     path_or_paths,
 )
 from oddlens.cli.runner import verb
 from oddlens.cli.screen import Screen, summary
 from oddlens.errors import Interrupted, OddlensError, UsageError
-
-if TYPE_CHECKING:
-    from oddlens.detector import Detector
 
 
 @verb
@@ -34,7 +32,10 @@ def fit(
         typer.Argument(metavar="NORMAL...", help="Normal images: folders, globs, files."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Where to save the detector.")],
-    method: Annotated[str, typer.Option("--method", help="Which detector.")] = "ssm",
+    method: Annotated[
+        str,
+        typer.Option("--method", help="Which detector; several with commas make an ensemble."),
+    ] = "ssm",
     preset: Annotated[
         Preset, typer.Option("--preset", help="A fast network, or the published one (for a GPU).")
     ] = "compact",
@@ -113,27 +114,6 @@ def fit(
     screen.result(facts, summary(told))
 
 
-def build_detector(
-    method: str, *, preset: str, size: int | None, settings: Sequence[str]
-) -> Detector:
-    """Make an unfitted detector from what the command line says of it.
-
-    Raises:
-        UsageError: an unknown method or option, or a value out of range.
-    """
-    from oddlens.detectors import get_method
-
-    detector_class = get_method(method)
-    options = parse_settings(settings, detector_class.options(), method)
-    if size is not None:
-        if "image_size" in options:
-            raise UsageError("--size and --set image_size are the same option: give one of them")
-        options["image_size"] = size
-    if "preset" in options:
-        raise UsageError("--set preset: write it as --preset")
-    return detector_class(preset=preset, **options)
-
-
 def checkpoint_of(out: Path) -> Path:
     """Where a run keeps itself while it trains."""
     return out.with_name(out.name + ".training")
@@ -153,10 +133,7 @@ def kept(checkpoint: Path) -> Iterator[None]:
 
 def _refuse_to_overwrite(out: Path, checkpoint: Path, *, resume: bool, force: bool) -> None:
     """Say no before hours of work, not after them."""
-    if out.exists() and not force:
-        raise UsageError(f"{out} exists: choose another --out, or replace it with --force")
-    if out.exists() and not (out / "config.json").is_file():
-        raise UsageError(f"{out} is no saved detector, so --force does not replace it")
+    refuse_to_overwrite(out, force=force)
     if resume and not checkpoint.exists():
         raise UsageError(f"--resume: there is no {checkpoint} to go on from; leave --resume out")
     if checkpoint.exists() and not (resume or force):

@@ -47,8 +47,16 @@ def _show_artifact(screen: Screen, model: Path) -> None:
         "artifact": model,
         "format_version": FORMAT_VERSION,
         "method": artifact.method,
-        "weights": sum(tensor.numel() for tensor in artifact.weights.values()),
+        "weights": sum(
+            tensor.numel()
+            for each in (artifact, *artifact.members.values())
+            for tensor in each.weights.values()
+        ),
         "config": artifact.config,
+        "members": {
+            name: {"method": each.method, "config": each.config}
+            for name, each in artifact.members.items()
+        },
         "calibration": artifact.calibration,
         "provenance": artifact.provenance,
     }

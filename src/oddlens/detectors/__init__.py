@@ -20,6 +20,9 @@ METHODS = {
 }
 """Method name to ``module:class``."""
 
+_COMBINED = {"ensemble": "oddlens.ensemble:Ensemble"}
+"""What is no method by itself but can be saved: it is made from detectors."""
+
 
 def get_method(name: str) -> type[Detector]:
     """The class of a method.
@@ -32,6 +35,19 @@ def get_method(name: str) -> type[Detector]:
         close = get_close_matches(key, METHODS, n=1)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(METHODS))}"
         raise UsageError(f"there is no method {name!r}: {hint}")
-    module, _, attribute = METHODS[key].partition(":")
+    return _imported(METHODS[key])
+
+
+def get_class(name: str) -> type[Detector]:
+    """The class of what an artifact holds: a method, or an ensemble of some.
+
+    Raises:
+        UsageError: there is no such method.
+    """
+    return _imported(_COMBINED[name]) if name in _COMBINED else get_method(name)
+
+
+def _imported(place: str) -> type[Detector]:
+    module, _, attribute = place.partition(":")
     found: type[Detector] = getattr(import_module(module), attribute)
     return found

@@ -100,7 +100,7 @@ class ImageCache:
                     grey.append(is_grey(result))
                 if progress is not None:
                     progress(done, total)
-        _refuse(bad, total, on_bad)
+        refuse_bad(bad, total, on_bad)
         if skipped is not None:
             skipped.extend(bad)
         rows = np.arange(len(good), dtype=np.intp)
@@ -182,7 +182,7 @@ def is_grey(pixels: Pixels) -> bool:
     return bool(np.array_equal(red, pixels[:, :, 1]) and np.array_equal(red, pixels[:, :, 2]))
 
 
-def _refuse(bad: list[Skipped], total: int, on_bad: OnBad) -> None:
+def refuse_bad(bad: list[Skipped], total: int, on_bad: OnBad) -> None:
     """Raise one DataError for all bad images when they are refused or nothing is left."""
     if not bad or (on_bad == "skip" and len(bad) < total):
         return

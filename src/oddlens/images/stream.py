@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from functools import partial
+from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from oddlens.images.prepare import squash, to_tensor
 from oddlens.images.sources import ImageSource
 
 OnBad: TypeAlias = Literal["skip", "raise"]
+_Item = TypeVar("_Item")
+_Batch = TypeVar("_Batch")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,19 @@ class ImageBatch:
 
     images: torch.Tensor
     indices: tuple[int, ...]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ViewBatch:
+    """Some images, each at several sizes.
+
+    Attributes:
+        views: by size S, float32 (N, 3, S, S) in [0, 1]: what ``stream`` gives at that size.
+        names: what each image is called.
+    """
+
+    views: dict[int, torch.Tensor]
     names: tuple[str, ...]
 
 
@@ -79,13 +95,58 @@ def stream(
         UsageError: a size, batch size, number of workers or ``on_bad`` that makes no sense.
         ImageError: with ``"raise"``, at the first image that cannot be used.
     """
-    for name, number in (("size", size), ("batch_size", batch_size), ("workers", workers)):
+    _refuse_numbers(on_bad, size=size, batch_size=batch_size, workers=workers)
+    wanted = range(len(source)) if indices is None else indices
+    results = read_squashed(source, size, wanted, ahead=batch_size, workers=workers)
+    return _batches(results, batch_size, on_bad, skipped, partial(_take, source))
+
+
+def stream_views(
+    source: ImageSource,
+    sizes: Sequence[int],
+    batch_size: int,
+    *,
+    on_bad: OnBad,
+    skipped: list[Skipped] | None = None,
+    indices: Sequence[int] | None = None,
+) -> Generator[ViewBatch, None, None]:
+    """Read a source as ``stream`` does, each image once, for networks of several sizes.
+
+    Every size is made from the image as decoded, not from another size, so that each network sees
+    to the last bit what it would see alone.
+
+    Args:
+        source: the images.
+        sizes: the sides of the squares, each once, at least one.
+        batch_size: images in a batch; the last one may be smaller.
+        on_bad: whether an image that cannot be used is left out or ends the stream.
+        skipped: with ``"skip"``, receives what was left out, as it is met.
+        indices: which images, in which order; None for all.
+
+    Raises:
+        UsageError: a size, batch size or ``on_bad`` that makes no sense.
+        ImageError: with ``"raise"``, at the first image that cannot be used.
+    """
+    _refuse_numbers(on_bad, size=min(sizes), batch_size=batch_size)
+    workers = default_workers()
+
+    def read(index: int) -> tuple[int, list[Pixels] | ImageError]:
+        try:
+            pixels = source.read(index)
+        except ImageError as error:
+            return index, error
+        return index, [squash(pixels, size) for size in sizes]
+
+    wanted = range(len(source)) if indices is None else indices
+    results = map_ahead(read, wanted, ahead=max(batch_size, 2 * workers), workers=workers)
+    return _batches(results, batch_size, on_bad, skipped, partial(_take_views, source, sizes))
+
+
+def _refuse_numbers(on_bad: str, **numbers: int | None) -> None:
+    for name, number in numbers.items():
         if number is not None and number < 1:
             raise UsageError(f"{name} is {number}; it must be at least 1")
     refuse_on_bad(on_bad)
-    wanted = range(len(source)) if indices is None else indices
-    results = read_squashed(source, size, wanted, ahead=batch_size, workers=workers)
-    return _batches(source, results, batch_size, on_bad, skipped)
 
 
 def refuse_on_bad(on_bad: str) -> None:
@@ -115,13 +176,13 @@ def read_squashed(
 
 
 def _batches(
-    source: ImageSource,
-    results: Generator[tuple[int, Pixels | ImageError], None, None],
+    results: Generator[tuple[int, _Item | ImageError], None, None],
     batch_size: int,
     on_bad: OnBad,
     skipped: list[Skipped] | None,
-) -> Generator[ImageBatch, None, None]:
-    waiting: list[tuple[int, Pixels]] = []
+    take: Callable[[list[tuple[int, _Item]]], _Batch],
+) -> Generator[_Batch, None, None]:
+    waiting: list[tuple[int, _Item]] = []
     with closing(results):
         for index, result in results:
             if not isinstance(result, ImageError):
@@ -131,9 +192,9 @@ def _batches(
             elif skipped is not None:
                 skipped.append(Skipped(result.name, result.reason))
             if len(waiting) == batch_size:
-                yield _take(source, waiting)  # no name here: a batch is the consumer's alone
+                yield take(waiting)  # no name here: a batch is the consumer's alone
         if waiting:
-            yield _take(source, waiting)
+            yield take(waiting)
 
 
 def _take(source: ImageSource, waiting: list[tuple[int, Pixels]]) -> ImageBatch:
@@ -141,6 +202,19 @@ def _take(source: ImageSource, waiting: list[tuple[int, Pixels]]) -> ImageBatch:
     batch = ImageBatch(
         images=to_tensor(np.stack([pixels for _, pixels in waiting])),
         indices=tuple(index for index, _ in waiting),
+        names=tuple(source.name(index) for index, _ in waiting),
+    )
+    waiting.clear()
+    return batch
+
+
+def _take_views(
+    source: ImageSource, sizes: Sequence[int], waiting: list[tuple[int, list[Pixels]]]
+) -> ViewBatch:
+    """The same at every size."""
+    each_size = zip(*(views for _, views in waiting), strict=True)
+    batch = ViewBatch(
+        views={s: to_tensor(np.stack(each)) for s, each in zip(sizes, each_size, strict=True)},
         names=tuple(source.name(index) for index, _ in waiting),
     )
     waiting.clear()

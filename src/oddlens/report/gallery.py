@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Mask: TypeAlias = "str | Path | npt.NDArray[np.bool_] | None"
 _CUES_ON_CARD = 3
+COMPARABLE = frozenset({"ensemble"})
+"""The methods whose cues have one unit: their bars share a range, and the largest comes first."""
 
 
 def choose(scores: npt.NDArray[np.float64], wrong: npt.NDArray[np.bool_], most: int) -> list[int]:
@@ -187,7 +189,10 @@ class CardMaker:
 
     def _cues(self, one: Prediction) -> str:
         rows = []
-        for rank, (name, value) in enumerate(one.cues.items()):
+        cues = list(one.cues.items())
+        if self.predictions.method in COMPARABLE:
+            cues.sort(key=lambda cue: -cue[1])
+        for rank, (name, value) in enumerate(cues):
             low, high = self.cue_ranges[name]
             share = (value - low) / (high - low) if high > low and np.isfinite(value) else 0.0
             width = 100 * min(1.0, max(0.0, share))

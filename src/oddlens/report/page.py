@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from oddlens.errors import UsageError
 from oddlens.files import open_to_write
-from oddlens.report.gallery import CardMaker, Mask, choose, scale_of
+from oddlens.report.gallery import COMPARABLE, CardMaker, Mask, choose, scale_of
 from oddlens.report.plots import ScoreAxis
 from oddlens.report.sections import (
     compare,
@@ -173,6 +173,9 @@ def _cue_ranges(predictions: Predictions) -> dict[str, tuple[float, float]]:
     for name, values in predictions.cues.items():
         finite = np.asarray(values)[np.isfinite(values)]
         ranges[name] = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    if ranges and predictions.method in COMPARABLE:
+        low, high = zip(*ranges.values(), strict=True)
+        return dict.fromkeys(ranges, (min(low), max(high)))
     return ranges
 
 

@@ -14,8 +14,8 @@ from oddlens.errors import UsageError
 from oddlens.scoring._arrays import FloatArray, as_scores
 from oddlens.scoring.tails import log_tails
 
-Fusion = Literal["mean", "median", "max", "min", "rank_product", "fisher", "stouffer"]
-RANKED = ("rank_product", "fisher", "stouffer")
+Fusion = Literal["mean", "median", "max", "min", "rank_product", "fisher", "stouffer", "min_p"]
+RANKED = ("rank_product", "fisher", "stouffer", "min_p")
 """The rules that look at how rare a cue is among held-out normals, not at its size."""
 
 
@@ -32,12 +32,12 @@ def fuse(
     Args:
         scores: for each cue, (N,) standardised values, at least one cue.
         how: ``mean`` averages the evidence; ``median`` ignores a minority of odd cues; ``max``
-            takes one cue's word for it; ``min`` asks all cues to agree. Three more turn each cue
+            takes one cue's word for it; ``min`` asks all cues to agree. Four more turn each cue
             into a smooth conformal p-value first (``scoring.tails``): ``fisher`` is
             ``-2 sum log p``, ``stouffer`` the sum of normal quantiles over the root of their
             number, ``rank_product`` the negative log of the geometric mean of the ranks, which
-            orders images as ``fisher`` does.
-        reference: for each cue, (n,) values of held-out normals; for those three.
+            orders images as ``fisher`` does; ``min_p`` is the negative log of the smallest p.
+        reference: for each cue, (n,) values of held-out normals; for those four.
 
     Returns:
         (N,) float64, higher = more anomalous, not clamped. With one cue, ``mean``, ``median``,
@@ -101,6 +101,8 @@ def _combined(tails: list[tuple[FloatArray, FloatArray]], how: str) -> FloatArra
         parts = [np.where(p < q, -ndtri_exp(p), ndtri_exp(q)) for p, q in tails]
         total: FloatArray = _mean(parts) * len(parts) ** 0.5
         return total
+    if how == "min_p":
+        return _max([-p for p, _ in tails])
     surprise = _mean([-p for p, _ in tails])
     return surprise * (2 * len(tails)) if how == "fisher" else surprise
 

@@ -1,0 +1,64 @@
+"""``Detector.predict`` step by step: read, score, calibrate, write down."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from oddlens.detector import Detector, OnBad, Progress
+from oddlens.errors import DataError, Interrupted
+from oddlens.images import ImagesLike, Skipped, open_source
+from oddlens.predictions import Predictions, PredictionWriter
+from oddlens.scoring import Calibration
+
+
+def predict(
+    detector: Detector,
+    calibration: Calibration,
+    images: ImagesLike,
+    *,
+    false_alarm_rate: float,
+    maps: bool,
+    on_bad: OnBad,
+    batch_size: int | None,
+    progress: Progress | None,
+) -> Predictions:
+    """See ``Detector.predict``; ``calibration`` is the detector's own."""
+    source = open_source(images)
+    threshold = calibration.threshold(false_alarm_rate)
+    pixel = (
+        calibration.pixel_threshold(false_alarm_rate) if calibration.map_peaks is not None else None
+    )
+    writer = PredictionWriter(
+        threshold, pixel_threshold=pixel, source=source, method=detector.method
+    )
+    skipped: list[Skipped] = []
+    seen = detector.scored_stream(
+        source, maps=maps, on_bad=on_bad, skipped=skipped, batch_size=batch_size
+    )
+    try:
+        with closing(seen):
+            for names, scored in seen:
+                writer.add(
+                    names,
+                    scored.scores,
+                    calibration.p_values(scored.scores),
+                    threshold.flags(scored.scores),
+                    scored.cues,
+                    scored.maps,
+                )
+                if progress is not None:
+                    progress("score", len(writer) + len(skipped), len(source))
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"stopped after {len(writer):,} of {len(source):,} images", writer.finish(skipped)
+        ) from None
+    if not len(writer):
+        raise DataError(
+            f"none of the {len(source):,} files could be read as an image; the first: "
+            f"{skipped[0].name}: {skipped[0].reason}"
+            if skipped
+            else "there is no image to score"
+        )
+    if progress is not None and skipped:
+        progress("score", len(source), len(source))
+    return writer.finish(skipped)
