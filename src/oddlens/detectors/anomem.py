@@ -142,9 +142,9 @@ class AnoMem(Detector):
             optimizer=optimizer_maker("adam", 1e-3, 0.0),
             schedule=cosine,
             epochs=config.epochs,
+            most_steps=frozen.MOST_STEPS,
             batch_size=config.batch_size,
             share=1 - config.distance_share,
-            monitor=self.states,
         )
 
     def _remembering(self) -> Stage:
@@ -328,7 +328,8 @@ class AnoMem(Detector):
         self.diagnostics["memories on held-out normals"] = {
             name: round(value, 3) for name, value in found.items()
         }
-        if self.config.memory and "memory" in self.config.evidence:
+        # Nothing collapses that starts from k-means on fixed features; alike features are no fault.
+        if self.frozen is None and self.config.memory and "memory" in self.config.evidence:
             for scale in range(1, self.config.scales + 1):
                 state = {name: found[f"scale {scale}: {name}"] for name in MemoryState._fields}
                 self._refuse_dead(scale, MemoryState(**state))

@@ -33,6 +33,8 @@ _POSITIONS = 30_000
 """Of each scale, from which k-means starts."""
 _IMAGES = 200
 """From which they are drawn, and that tell spreads and places, at most."""
+MOST_STEPS = 40
+"""Of learning, unless epochs or minutes are asked for: k-means has left little to learn."""
 _DRAWN = 4096
 """Positions of each scale in a step of learning."""
 _METRIC_IMAGES = 64
@@ -244,7 +246,7 @@ def start_memories(
                 f"slots {slots} is more than the {len(points)} positions that the training images "
                 "have: ask for fewer slots, or give more images"
             )
-        centres = MiniBatchKMeans(slots, batch_size=2048, n_init=1, max_iter=30, random_state=seed)
+        centres = MiniBatchKMeans(slots, batch_size=2048, n_init=1, max_iter=10, random_state=seed)
         memory.prototypes.copy_(torch.from_numpy(centres.fit(points.numpy()).cluster_centers_))
 
 

@@ -10,15 +10,15 @@ from oddlens.networks.pretrained import encoder_names, is_pretrained
 from oddlens.options import DetectorOptions, Preset
 from oddlens.pretext.augmentation import Flips
 
-
 FROZEN_DEFAULTS: dict[str, Any] = {
     "image_size": 256,
-    "slots": 1024,
+    "slots": 512,
     "beta": 50.0,
     "pooling": "peak",
     "smoothing": 4.0,
     "batch_size": 16,
     "epochs": 3,
+    "variance_weight": 0.0,
     "distance_epochs": 5,
 }
 """With a frozen encoder; chosen by defects pasted on held-out training images."""

@@ -68,7 +68,8 @@ class _Block(nn.Module):
         x = F.relu6(self.bn0(self.expand_conv(images))) if self.expands else images
         x = F.relu6(self.bn1(self.depthwise_conv(x)))
         x = self.bn2(self.project_conv(x))
-        return x + images if self.skips else x
+        found: Tensor = x + images if self.skips else x
+        return found
 
 
 class EfficientNetLite0(nn.Module):
