@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.one_vs_all_tables import one_vs_all, one_vs_all_summary, one_vs_all_variants
+from benchmarks.pretrained_tables import pretrained
 from benchmarks.table_cells import (
     DATA,
     NOT_RUN,
@@ -187,6 +188,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "one_vs_all_cifar10": partial(one_vs_all, "cifar10"),
     "variants_fashion_mnist": partial(one_vs_all_variants, "fashion-mnist"),
     "variants_cifar10": partial(one_vs_all_variants, "cifar10"),
+    "pretrained": pretrained,
     "speed": speed,
 }
 
