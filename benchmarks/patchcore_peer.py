@@ -128,11 +128,10 @@ def pace(detector: Any) -> dict[str, float]:
     return {"encoder": round(one, 2), "all": round(whole, 2), "beyond": round(whole - one, 2)}
 
 
-def measured(call: argparse.Namespace, label: str, detector: Detector, fit: bool = True) -> None:
-    """Fit, evaluate, record; a trial that is recorded is left out."""
+def measured(call: argparse.Namespace, label: str, detector: Detector) -> None:
+    """Fit, evaluate, record."""
     start = time.monotonic()
-    if fit:
-        detector.fit(call.dataset / "train" / "good", seed=call.seed)
+    detector.fit(call.dataset / "train" / "good", seed=call.seed)
     seconds = time.monotonic() - start
     found = oddlens.evaluate(detector, call.dataset, bootstrap=call.bootstrap, seed=call.seed)
     metrics = {key: value for key, value in found.metrics.items() if key != "provenance"}
@@ -162,6 +161,7 @@ def main() -> None:
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--name", required=True, help="what the data set is called in the records")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--share", type=float, default=0.1, help="of its features the peer keeps")
     parser.add_argument("--bootstrap", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=["anomem", "patchcore"], help="labels")
     call = parser.parse_args()
@@ -171,11 +171,10 @@ def main() -> None:
         if (call.name, label, call.seed) in done:
             continue
         if label == "patchcore":
-            peer = PatchCore()
-            measured(call, label, peer)
-            # A greedy selection is nested: its beginning is the smaller coreset.
-            peer.bank = peer.bank[: max(1, peer.diagnostics["bank"]["points"] // 100)]
-            measured(call, "patchcore, 1 % kept", peer, fit=False)
+            peer = PatchCore(share=call.share)
+            measured(
+                call, label if call.share == 0.1 else f"patchcore, {call.share:.0%} kept", peer
+            )
         else:
             options = {"encoder": "efficientnet_lite0", **VARIANTS[label]}
             measured(call, label, oddlens.AnoMem(**options))
