@@ -167,16 +167,15 @@ def main() -> None:
     call = parser.parse_args()
     call.origin = provenance()
     done = {(each["data"], each["label"], each["seed"]) for each in recorded(OUT)}
-    for label in call.only:
+    for name in call.only:
+        peer = name == "patchcore"
+        label = f"patchcore, {call.share:.0%} kept" if peer and call.share != 0.1 else name
         if (call.name, label, call.seed) in done:
             continue
-        if label == "patchcore":
-            peer = PatchCore(share=call.share)
-            measured(
-                call, label if call.share == 0.1 else f"patchcore, {call.share:.0%} kept", peer
-            )
+        if peer:
+            measured(call, label, PatchCore(share=call.share))
         else:
-            options = {"encoder": "efficientnet_lite0", **VARIANTS[label]}
+            options = {"encoder": "efficientnet_lite0", **VARIANTS[name]}
             measured(call, label, oddlens.AnoMem(**options))
 
 
