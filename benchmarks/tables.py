@@ -21,6 +21,7 @@ from typing import Any
 
 from benchmarks.cue_set_tables import cue_sets
 from benchmarks.one_vs_all_tables import one_vs_all, one_vs_all_summary, one_vs_all_variants
+from benchmarks.pretrained_tables import pretrained
 from benchmarks.table_cells import (
     DATA,
     NOT_RUN,
@@ -189,6 +190,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "variants_fashion_mnist": partial(one_vs_all_variants, "fashion-mnist"),
     "variants_cifar10": partial(one_vs_all_variants, "cifar10"),
     "cue_sets_multicue_cifar10": partial(cue_sets, "cifar10", "multicue"),
+    "pretrained": pretrained,
     "speed": speed,
 }
 

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from oddlens.detector import Detector
+from oddlens.detectors import anomem_frozen as frozen
 from oddlens.detectors.anomem_options import AnoMemOptions
 from oddlens.errors import TrainingError, UsageError
 from oddlens.images import ImageCache
@@ -27,6 +28,7 @@ from oddlens.networks.layout import channels_last
 from oddlens.networks.memory import MemoryState, Recall, memory_state
 from oddlens.networks.memory_network import MemoryNetwork
 from oddlens.networks.multi_scale import MultiScaleEncoder
+from oddlens.networks.pretrained import FrozenEncoder
 from oddlens.networks.resnet import ResNet18
 from oddlens.options import DetectorOptions
 from oddlens.pretext.contrast import contrast, variance_term
@@ -55,12 +57,26 @@ class AnoMem(Detector):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         config = self.config
-        encoder: MultiScaleEncoder | ResNet18
-        if config.encoder == "resnet18":
+        encoder: MultiScaleEncoder | ResNet18 | FrozenEncoder
+        self.frozen: frozen.Frozen | None = None
+        if config.frozen:
+            encoder = FrozenEncoder(
+                config.encoder, config.scales, config.image_size, config.locality
+            )
+            self.frozen = frozen.Frozen(
+                config.slots, encoder.channels, encoder.sides, config.scaled_by
+            )
+        elif config.encoder == "resnet18":
             encoder = ResNet18(config.scales, small=config.image_size < 96)
         else:
             encoder = MultiScaleEncoder(config.widths, config.stem, config.scales)
-        self.network = MemoryNetwork(encoder, encoder.channels, config.slots, config.beta)
+        self.network = MemoryNetwork(
+            encoder,
+            encoder.channels,
+            config.slots,
+            config.beta,
+            embedding=0 if config.frozen else 128,
+        )
         channels_last(self.network)
         self.head = DeviationHead(encoder.channels, config.weights)
         self.has_head: Tensor
@@ -74,7 +90,7 @@ class AnoMem(Detector):
     # --- training -----------------------------------------------------------------------------
 
     def prepare(self, train: ImageCache) -> None:
-        """Learn a distance where there are labelled anomalies.
+        """Learn a distance where there are labelled anomalies; start on a frozen encoder.
 
         Raises:
             UsageError: the distance is the only evidence, and there are none.
@@ -85,10 +101,19 @@ class AnoMem(Detector):
                 "memory to the evidence"
             )
         self.has_head.fill_(self.anomalies is not None and "distance" in self.config.evidence)
+        if isinstance(self.network.encoder, FrozenEncoder):
+            self.network.encoder.load_pretrained()
+            frozen.start_memories(self.network, train, self.batches)
 
     def stages(self) -> list[Stage]:
-        """Encoder, memories and heads together; then, with anomalies, the distance alone."""
-        stages = [self._remembering()]
+        """Encoder, memories and heads together; then, with anomalies, the distance alone.
+
+        With a frozen encoder the memories alone are learned, where ``memory`` asks for it.
+        """
+        if self.frozen is None:
+            stages = [self._remembering()]
+        else:
+            stages = [self._recalling()] if self.config.memory else []
         if bool(self.has_head):
             stages.append(self._measuring())
         return stages
@@ -104,6 +129,22 @@ class AnoMem(Detector):
             epochs=config.distance_epochs,
             batch_size=config.batch_size,
             share=config.distance_share,
+        )
+
+    def _recalling(self) -> Stage:
+        config = self.config
+        return Stage(
+            name="remember",
+            module=self.network.memories,
+            loss=lambda images, generator: frozen.recall_loss(
+                self.network, images, generator, config.variance_weight
+            ),
+            optimizer=optimizer_maker("adam", 1e-3, 0.0),
+            schedule=cosine,
+            epochs=config.epochs,
+            most_steps=frozen.MOST_STEPS,
+            batch_size=config.batch_size,
+            share=1 - config.distance_share,
         )
 
     def _remembering(self) -> Stage:
@@ -220,7 +261,10 @@ class AnoMem(Detector):
         recalls = self.network(images)
         scores: dict[str, Tensor] = {}
         maps: dict[str, Tensor] = {}
-        if "memory" in self.config.evidence:
+        if "memory" in self.config.evidence and self.frozen is not None:
+            maps["memory"] = self.frozen.maps(recalls, images.shape[-1], self.config.smoothing)
+            scores["memory"] = self._pooled(maps["memory"])
+        elif "memory" in self.config.evidence:
             for scale, recall in enumerate(recalls, start=1):
                 squared = recall.deviation.square().sum(dim=1)
                 scores[f"scale {scale}"] = self._pooled(squared)
@@ -238,15 +282,17 @@ class AnoMem(Detector):
 
     def _pooled(self, squared: Tensor) -> Tensor:
         flat = squared.flatten(1).double()
-        if self.config.pooling == "top":
-            flat = flat.topk(max(1, flat.shape[1] // 10), dim=1).values
+        part = {"mean": 1, "top": 10, "peak": 100}[self.config.pooling]
+        if part > 1:
+            flat = flat.topk(max(1, flat.shape[1] // part), dim=1).values
         return flat.mean(dim=1)
 
     # --- statistics of normal images ----------------------------------------------------------
 
     def images_to_adapt(self, train: int, tune: int) -> int:
         """Held-out images for the memories' state; training images for the Mahalanobis cue."""
-        return tune + min(train, self._sampled())
+        seen = tune + min(train, self._sampled())
+        return seen if self.frozen is None else seen + self.frozen.images_to_fit(train)
 
     def _sampled(self) -> int:
         return self.config.statistics_images if "mahalanobis" in self.config.evidence else 0
@@ -258,7 +304,11 @@ class AnoMem(Detector):
             TrainingError: a memory has collapsed; says what to change.
         """
         sample = train.evenly(self._sampled())
-        total, done = len(sample) + len(tune), 0
+        total, done = self.images_to_adapt(len(train), len(tune)), 0
+        if self.frozen is not None:
+            for count in self.frozen.fit(self.network, train, self.batches):
+                done += count
+                tell(done, total)
         if len(sample):
             moments = ClassMoments(1, self.feature_mean.shape[1])
             for images in self.batches(sample):
@@ -278,7 +328,8 @@ class AnoMem(Detector):
         self.diagnostics["memories on held-out normals"] = {
             name: round(value, 3) for name, value in found.items()
         }
-        if self.config.memory and "memory" in self.config.evidence:
+        # Nothing collapses that starts from k-means on fixed features; alike features are no fault.
+        if self.frozen is None and self.config.memory and "memory" in self.config.evidence:
             for scale in range(1, self.config.scales + 1):
                 state = {name: found[f"scale {scale}: {name}"] for name in MemoryState._fields}
                 self._refuse_dead(scale, MemoryState(**state))

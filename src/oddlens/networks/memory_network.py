@@ -17,7 +17,7 @@ class MemoryNetwork(nn.Module):
         channels: of its scales.
         slots: prototypes of each scale.
         beta: of the memories.
-        embedding: entries of what is contrasted (AM-U8).
+        embedding: entries of what is contrasted (AM-U8); 0 where nothing is.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class MemoryNetwork(nn.Module):
         self.memories = nn.ModuleList(PrototypeMemory(slots, each, beta) for each in channels)
         self.heads = nn.ModuleList(
             nn.Sequential(nn.Linear(each, each), nn.ReLU(), nn.Linear(each, embedding))
-            for each in channels
+            for each in (channels if embedding else ())
         )
 
     def forward(self, images: Tensor) -> list[Recall]:
