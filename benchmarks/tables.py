@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.few_anomalies import few_anomalies
 from benchmarks.one_vs_all_tables import one_vs_all, one_vs_all_summary, one_vs_all_variants
 from benchmarks.table_cells import (
     DATA,
@@ -187,6 +188,8 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "one_vs_all_cifar10": partial(one_vs_all, "cifar10"),
     "variants_fashion_mnist": partial(one_vs_all_variants, "fashion-mnist"),
     "variants_cifar10": partial(one_vs_all_variants, "cifar10"),
+    "few_anomalies_fashion_mnist": partial(few_anomalies, "fashion-mnist"),
+    "few_anomalies_cifar10": partial(few_anomalies, "cifar10"),
     "speed": speed,
 }
 
