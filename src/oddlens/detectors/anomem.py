@@ -20,6 +20,7 @@ from torch import Generator, Tensor, nn
 
 from oddlens.detector import Detector
 from oddlens.detectors.anomem_options import AnoMemOptions
+from oddlens.detectors.anomem_spread import DeviationSpread
 from oddlens.errors import TrainingError, UsageError
 from oddlens.images import ImageCache
 from oddlens.networks.deviation_head import DeviationHead, distance_loss
@@ -30,6 +31,7 @@ from oddlens.networks.multi_scale import MultiScaleEncoder
 from oddlens.networks.resnet import ResNet18
 from oddlens.options import DetectorOptions
 from oddlens.pretext.contrast import contrast, variance_term
+from oddlens.pretext.turned import with_turned
 from oddlens.pretext.views import Views
 from oddlens.scoring import Cues
 from oddlens.scoring.ood import ClassMoments, mahalanobis
@@ -63,6 +65,7 @@ class AnoMem(Detector):
         self.network = MemoryNetwork(encoder, encoder.channels, config.slots, config.beta)
         channels_last(self.network)
         self.head = DeviationHead(encoder.channels, config.weights)
+        self.spread = DeviationSpread(encoder.channels, self._sides())
         self.has_head: Tensor
         self.register_buffer("has_head", torch.tensor(False))
         deepest = encoder.channels[-1]
@@ -70,6 +73,15 @@ class AnoMem(Detector):
         self.feature_precision: Tensor
         self.register_buffer("feature_mean", torch.zeros(1, deepest).double())
         self.register_buffer("feature_precision", torch.eye(deepest).double())
+
+    def _sides(self) -> list[tuple[int, int]]:
+        """Height and width of each scale's feature map."""
+        size = self.config.image_size
+        self.eval()
+        with torch.no_grad():
+            recalls = self.network(torch.zeros(1, 3, size, size))
+        self.train()
+        return [(each.observed.shape[2], each.observed.shape[3]) for each in recalls]
 
     # --- training -----------------------------------------------------------------------------
 
@@ -119,7 +131,7 @@ class AnoMem(Detector):
                     {"params": groups[True], "weight_decay": config.weight_decay},
                     {"params": groups[False], "weight_decay": 0.0},
                 ],
-                lr=config.learning_rate * config.batch_size / 256,
+                lr=config.learning_rate * config.a_step / 256,
                 momentum=0.9,
                 nesterov=True,
             )
@@ -157,14 +169,21 @@ class AnoMem(Detector):
         """
         config = self.config
         images, normal = self._with_anomalies(images, config.anomalies_a_step, generator)
+        if config.turned:
+            images, normal = with_turned(images, normal)
         views = Views(smallest=config.smallest_crop, flips=config.flips)
         both = torch.cat([views.draw(images, generator) for _ in range(2)])
         contrasts, variances = [], []
-        for scale, (recall, weight) in enumerate(
-            zip(self.network(both), config.weights, strict=True)
+        own = normal.repeat(2).nonzero()[:, 0]  # others never write into a memory
+        for scale, (features, weight) in enumerate(
+            zip(self.network.features(both), config.weights, strict=True)
         ):
-            observed = self.network.embedded(recall.observed, scale).float()
-            recalled = self.network.embedded(recall.recalled, scale).float()
+            seen = F.normalize(features.float(), dim=1)
+            observed = self.network.embedded(seen, scale).float()
+            recall: Recall = self.network.memories[scale](features[own])
+            recalled = torch.zeros_like(observed).index_copy(
+                0, own, self.network.embedded(recall.recalled, scale).float()
+            )
             contrasts.append(
                 weight
                 * contrast(
@@ -174,8 +193,7 @@ class AnoMem(Detector):
                     temperature=config.temperature,
                 )
             )
-            remembered = recall.recalled[normal.repeat(2)]  # anomalies never write into a memory
-            flat = remembered.permute(0, 2, 3, 1).flatten(0, 2)
+            flat = recall.recalled.permute(0, 2, 3, 1).flatten(0, 2)
             variances.append(weight * config.variance_weight * variance_term(flat))
         terms = {"contrast": torch.stack(contrasts).sum()}
         if config.memory:
@@ -207,9 +225,11 @@ class AnoMem(Detector):
     # --- scoring ------------------------------------------------------------------------------
 
     def cues(self, images: Tensor) -> Cues:
-        """How far each scale is from what it recalls: ``mean_p ||Delta_s(p)||^2``, with its map.
+        """How far each scale is from what it recalls, with its map.
 
-        And the learned distance, where anomalies taught one.
+        The mean over positions of ``||Delta_s(p)||^2``, or of the squared distance within the
+        deviations of normal images there (``DeviationSpread``). And the learned
+        distance, where anomalies taught one.
 
         Closed form (section 7.1, default A). Standardised on held-out normals and averaged, they
         are the score.
@@ -221,8 +241,8 @@ class AnoMem(Detector):
         scores: dict[str, Tensor] = {}
         maps: dict[str, Tensor] = {}
         if "memory" in self.config.evidence:
-            for scale, recall in enumerate(recalls, start=1):
-                squared = recall.deviation.square().sum(dim=1)
+            deviations = [recall.deviation for recall in recalls]
+            for scale, squared in enumerate(self._squared(deviations), start=1):
                 scores[f"scale {scale}"] = self._pooled(squared)
                 maps[f"scale {scale}"] = F.interpolate(
                     squared[:, None], size=images.shape[-2:], mode="bilinear", align_corners=False
@@ -236,6 +256,13 @@ class AnoMem(Detector):
             )
         return Cues(scores, maps)
 
+    def _squared(self, deviations: list[Tensor]) -> list[Tensor]:
+        """How far each position deviates, ``(N, h, w)`` a scale."""
+        if self.config.measure == "length":
+            return [each.square().sum(dim=1) for each in deviations]
+        measured: list[Tensor] = self.spread(deviations)
+        return measured
+
     def _pooled(self, squared: Tensor) -> Tensor:
         flat = squared.flatten(1).double()
         if self.config.pooling == "top":
@@ -245,14 +272,20 @@ class AnoMem(Detector):
     # --- statistics of normal images ----------------------------------------------------------
 
     def images_to_adapt(self, train: int, tune: int) -> int:
-        """Held-out images for the memories' state; training images for the Mahalanobis cue."""
+        """Held-out images for the memories' state; training images for statistics."""
         return tune + min(train, self._sampled())
 
     def _sampled(self) -> int:
-        return self.config.statistics_images if "mahalanobis" in self.config.evidence else 0
+        evidence = self.config.evidence
+        needed = "mahalanobis" in evidence or ("memory" in evidence and self._measures_spread)
+        return self.config.statistics_images if needed else 0
+
+    @property
+    def _measures_spread(self) -> bool:
+        return self.config.measure == "spread"
 
     def adapt(self, train: ImageCache, tune: ImageCache, tell: Callable[[int, int], None]) -> None:
-        """Fit the Mahalanobis statistics; see on held-out normals whether the memories are alive.
+        """Fit the statistics of deviations and features; see whether the memories are alive.
 
         Raises:
             TrainingError: a memory has collapsed; says what to change.
@@ -261,11 +294,15 @@ class AnoMem(Detector):
         total, done = len(sample) + len(tune), 0
         if len(sample):
             moments = ClassMoments(1, self.feature_mean.shape[1])
+            spread = self.spread.moments()
             for images in self.batches(sample):
-                features = _deepest(self.network(images))
+                recalls = self.network(images)
+                spread.add([recall.deviation for recall in recalls])
+                features = _deepest(recalls)
                 moments.add(features, torch.zeros(len(features), dtype=torch.int64))
                 done += len(images)
                 tell(done, total)
+            spread.fit()
             means, precision = moments.statistics(shrink=True)
             self.feature_mean.copy_(means)
             self.feature_precision.copy_(precision)
