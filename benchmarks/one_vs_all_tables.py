@@ -22,7 +22,9 @@ DATA = ("fashion-mnist", "cifar10")
 
 def one_vs_all(data: str, folder: Path = RESULTS) -> str:
     """Every class and the mean, of each method as it comes, and what others published."""
-    found = [each for each in summaries_of(data, folder) if not set_options(each) and whole(each)]
+    found = [
+        each for each in summaries_of(data, folder) if not set_by_hand(each) and is_whole(each)
+    ]
     name = file_of(data)
     if not found:
         return f"{markdown(['class', 'AUROC'], [['all', NOT_RUN]])}\n\n{origin([], name)}"
@@ -33,19 +35,19 @@ def one_vs_all(data: str, folder: Path = RESULTS) -> str:
     common = [each for each in classes if all(each in one.classes for one in found)]
     if len(common) < len(classes) and common:
         rows.append(
-            [f"**mean of {_those(common, classes)}**", *(_mean(one, common) for one in found)]
+            [f"**mean of {those(common, classes)}**", *(_mean(one, common) for one in found)]
         )
     if len(common) == len(classes) or any(len(one.classes) == len(classes) for one in found):
-        complete = [one if len(one.classes) == len(classes) else None for one in found]
-        means = [UNKNOWN if one is None else _mean(one, classes) for one in complete]
+        whole = [one if len(one.classes) == len(classes) else None for one in found]
+        means = [UNKNOWN if one is None else _mean(one, classes) for one in whole]
         all_ = "all" if len(classes) == len(CATALOGUE[data].classes) else "these"
         rows.append([f"**mean of {all_} {len(classes)}**", *means])
     ratios = [_ratio(one, found) for one in found]
     if any(ratios):
         rows.append(["error, relative to MultiTask", *(each or UNKNOWN for each in ratios)])
-    rows.append(["seeds", *(_seeds(one) for one in found)])
-    headers = ["class", *(f"{method_title(one)}, {_budget(one)}" for one in found)]
-    parts = [markdown(headers, rows), _others(data), origin_of(found, name)]
+    rows.append(["seeds", *(seeds_of(one) for one in found)])
+    headers = ["class", *(f"{title_of(one)}, {budget(one)}" for one in found)]
+    parts = [markdown(headers, rows), _others(data), told_origin(found, name)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -61,7 +63,7 @@ def one_vs_all_summary(folder: Path = RESULTS) -> str:
     every: list[str] = []
     for data in DATA:
         every_one = [
-            each for each in summaries_of(data, folder) if not set_options(each) and whole(each)
+            each for each in summaries_of(data, folder) if not set_by_hand(each) and is_whole(each)
         ]
         best: dict[str, Summary] = {}
         for one in sorted(every_one, key=lambda each: (len(each.classes), _length(each))):
@@ -72,14 +74,14 @@ def one_vs_all_summary(folder: Path = RESULTS) -> str:
             rows.append([title, *[NOT_RUN] * (len(SUMMARY) - 1)])
         for one in found:
             names = list(one.classes)
-            those = "all" if len(names) == len(classes) else _those(names, classes)
+            which = "all" if len(names) == len(classes) else those(names, classes)
             note = one.configuration.data_note
             rows.append(
                 [
                     title + (f", {note}" if note else ""),
-                    *(f"**oddlens {method_title(one)}**", _budget(one), those, _mean(one, names)),
+                    *(f"**oddlens {title_of(one)}**", budget(one), which, _mean(one, names)),
                     f"{fmean(record.metrics.ms_per_image for record in one.records):.1f}",
-                    _seeds(one),
+                    seeds_of(one),
                 ]
             )
         for other in published(PROTOCOL, data):
@@ -87,7 +89,7 @@ def one_vs_all_summary(folder: Path = RESULTS) -> str:
             rows.append(
                 [title, f"{other.who}, as published", UNKNOWN, "all", mean, UNKNOWN, UNKNOWN]
             )
-        every.append(origin_of(found, file_of(data)))
+        every.append(told_origin(found, file_of(data)))
     return "\n\n".join([markdown(SUMMARY, rows), *every])
 
 
@@ -96,15 +98,15 @@ VARIANTS = ("method", "options", "budget", "classes", "AUROC", "each cue alone",
 
 def one_vs_all_variants(data: str, folder: Path = RESULTS) -> str:
     """What options change: each variant below the same as it comes, on the variant's classes."""
-    every = [each for each in summaries_of(data, folder) if whole(each)]
+    every = [each for each in summaries_of(data, folder) if is_whole(each)]
     rows: list[list[str]] = []
     shown: list[Summary] = []
-    for variant in sorted((each for each in every if set_options(each)), key=_place):
+    for variant in sorted((each for each in every if set_by_hand(each)), key=_place):
         classes = list(variant.classes)
         usual = [
             each
             for each in every
-            if not set_options(each) and _place(each)[:2] == _place(variant)[:2]
+            if not set_by_hand(each) and _place(each)[:2] == _place(variant)[:2]
             if set(classes) <= set(each.classes)
         ]
         for each in (*usual, variant):
@@ -113,7 +115,7 @@ def one_vs_all_variants(data: str, folder: Path = RESULTS) -> str:
                 rows.append(row)
                 shown.append(each)
     table = markdown(VARIANTS, rows or [[NOT_RUN] * len(VARIANTS)])
-    return f"{table}\n\n{origin_of(shown, file_of(data))}"
+    return f"{table}\n\n{told_origin(shown, file_of(data))}"
 
 
 def _variant(summary: Summary, classes: Sequence[str]) -> list[str]:
@@ -123,8 +125,8 @@ def _variant(summary: Summary, classes: Sequence[str]) -> list[str]:
         f"{name} {percent(fmean(each.cue_aurocs[name] for each in records))}" for name in names
     ]
     return [
-        *(method_title(summary), set_options(summary) or "as it comes", _budget(summary)),
-        *(", ".join(classes), _mean(summary, classes), "; ".join(alone), _seeds(summary)),
+        *(title_of(summary), set_by_hand(summary) or "as it comes", budget(summary)),
+        *(", ".join(classes), _mean(summary, classes), "; ".join(alone), seeds_of(summary)),
     ]
 
 
@@ -137,12 +139,12 @@ def file_of(data: str) -> str:
     return re.sub(r"\W+", "_", f"{PROTOCOL}_{data}")
 
 
-def whole(summary: Summary) -> bool:
+def is_whole(summary: Summary) -> bool:
     """Not a quick look at some of the test images."""
     return summary.configuration.test_limit is None
 
 
-def set_options(summary: Summary) -> str:
+def set_by_hand(summary: Summary) -> str:
     """The options that differ from what the method has by default today, as code."""
     one = summary.configuration
     actual = {**json.loads(one.config), **json.loads(one.options)}
@@ -167,14 +169,14 @@ def _usual(method: str, data: str, actual: Mapping[str, Any]) -> dict[str, Any]:
 
 def _place(summary: Summary) -> tuple[str, str, str]:
     """What a variant is compared within."""
-    return summary.configuration.method, _budget(summary), ", ".join(summary.classes)
+    return summary.configuration.method, budget(summary), ", ".join(summary.classes)
 
 
-def method_title(summary: Summary) -> str:
+def title_of(summary: Summary) -> str:
     return METHODS[summary.configuration.method].rpartition(":")[2]
 
 
-def _budget(summary: Summary) -> str:
+def budget(summary: Summary) -> str:
     one = summary.configuration
     length = (
         f"{one.epochs} pass{'es' if one.epochs != 1 else ''}"
@@ -219,12 +221,12 @@ def _ratio(summary: Summary, every: Sequence[Summary]) -> str:
     return f"{errors[0] / errors[1]:.2f}"
 
 
-def _those(common: Sequence[str], classes: Sequence[str]) -> str:
+def those(common: Sequence[str], classes: Sequence[str]) -> str:
     first = list(classes[: len(common)])
     return f"the first {len(common)}" if list(common) == first else ", ".join(common)
 
 
-def _seeds(summary: Summary) -> str:
+def seeds_of(summary: Summary) -> str:
     found = sorted({seed for spread in summary.classes.values() for seed in spread.seeds})
     return ", ".join(map(str, found))
 
@@ -237,7 +239,7 @@ def _others(data: str) -> str:
     return markdown(["published, not ours", "mean of all classes", "source"], rows) if rows else ""
 
 
-def origin_of(summaries: Sequence[Summary], name: str) -> str:
+def told_origin(summaries: Sequence[Summary], name: str) -> str:
     records: list[Record] = [record for each in summaries for record in each.records]
     notes = sorted({record.data_note for record in records} - {""})
     told = f" Data: {', '.join(notes)}." if notes else ""

@@ -63,7 +63,11 @@ class AnoMemOptions(DetectorOptions):
         "mean feature (SSD), the baseline",
     )
     statistics_images: int = Field(
-        2000, ge=2, description="mahalanobis: training images its statistics come from, at most"
+        2000, ge=2, description="training images that statistics come from, at most"
+    )
+    measure: Literal["spread", "length"] = Field(
+        "spread",
+        description="of a deviation: within those of normal images at its place, or its length",
     )
     pooling: Literal["mean", "top", "peak"] = Field(
         "mean",
@@ -84,11 +88,16 @@ class AnoMemOptions(DetectorOptions):
         0.2, gt=0, le=1, description="views: least share of an image's area that a crop shows"
     )
     flips: Flips = Field("none", description="views: random mirroring")
+    turned: bool = Field(
+        True, description="contrast images with their quarter turns, which memory never learns"
+    )
     learning_rate: float = Field(
-        0.06, gt=0, description="base learning rate, for 256 images a step"
+        0.06, gt=0, description="base learning rate, for 256 images a step, turns among them"
     )
     weight_decay: float = Field(3e-4, ge=0, description="not of memories, norms and biases")
-    batch_size: int = Field(128, ge=2, description="images a step, each in two views")
+    batch_size: int = Field(
+        32, ge=2, description="images a step, each in two views, and its turns beside it"
+    )
     anomalies_a_step: int = Field(
         16, ge=1, description="labelled anomalies beside the images of a step, where there are some"
     )
@@ -107,7 +116,12 @@ class AnoMemOptions(DetectorOptions):
         """``paper`` is ResNet-18 with larger memories; the published values are not known."""
         if preset == "compact":
             return {}
-        return {"encoder": "resnet18", "slots": 256, "batch_size": 256, "epochs": 500}
+        return {"encoder": "resnet18", "slots": 256, "batch_size": 64, "epochs": 500}
+
+    @property
+    def a_step(self) -> int:
+        """Images of a step, turns among them."""
+        return self.batch_size * (4 if self.turned else 1)
 
     @classmethod
     def make(cls, given: dict[str, Any]) -> Self:

@@ -38,8 +38,13 @@ class MemoryNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> list[Recall]:
         """What every memory makes of images ``(N, 3, S, S)`` in [0, 1], shallow to deep."""
-        features = self.encoder(images * 2 - 1)
+        features = self.features(images)
         return [memory(each) for memory, each in zip(self.memories, features, strict=True)]
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """What the encoder sees in images ``(N, 3, S, S)`` in [0, 1], shallow to deep."""
+        found: list[Tensor] = self.encoder(images * 2 - 1)
+        return found
 
     def embedded(self, maps: Tensor, scale: int) -> Tensor:
         """Unit vectors ``(N, C, H, W)`` or their recalls, averaged, to ``(N, embedding)``."""
