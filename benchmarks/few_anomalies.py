@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.one_vs_all_tables import budget, is_whole, set_by_hand, those, title_of, told_origin
+from benchmarks.one_vs_all_tables import file_of as plain_file_of
 from benchmarks.table_cells import NOT_RUN, RESULTS, ROOT, UNKNOWN, markdown
 from oddlens.evaluation.protocols.few_anomalies import GAMMAS
 from oddlens.evaluation.records import Record, RecordFile
@@ -87,11 +88,7 @@ def gamma_of(summary: Summary) -> float:
 
 def curves(data: str, folder: Path = RESULTS) -> list[Curve]:
     """What was run, in order of first appearance; gamma 0 belongs to every kind of draw."""
-    found = [
-        one
-        for one in summarise(RecordFile(folder / f"{file_of(data)}.jsonl").read())
-        if is_whole(one)
-    ]
+    found = [one for one in summarise(_records(data, folder)) if is_whole(one)]
     groups: dict[object, dict[str, list[Summary]]] = {}
     for one in found:
         draw = str(one.records[0].setting.get("anomalies", "none"))
@@ -103,6 +100,22 @@ def curves(data: str, folder: Path = RESULTS) -> list[Curve]:
         for draw, summaries in (draws or {"none": []}).items():
             made.append(Curve(tuple(sorted([*base, *summaries], key=gamma_of)), draw))
     return [curve for curve in made if curve.classes]
+
+
+def _records(data: str, folder: Path) -> list[Record]:
+    """Those of the protocol; of one-vs-all those that are the same trials without anomalies."""
+    few = RecordFile(folder / f"{file_of(data)}.jsonl").read()
+    alike = {_without_anomalies(each) for each in few}
+    have = {_without_anomalies(each) for each in few if not each.setting.get("gamma")}
+    plain = [
+        each.model_copy(update={"protocol": PROTOCOL})
+        for each in RecordFile(folder / f"{plain_file_of(data)}.jsonl").read()
+    ]
+    return [*few, *(each for each in plain if _without_anomalies(each) in alike - have)]
+
+
+def _without_anomalies(record: Record) -> str:
+    return record.model_copy(update={"protocol": PROTOCOL, "setting": {}}).key
 
 
 def few_anomalies(data: str, folder: Path = RESULTS) -> str:

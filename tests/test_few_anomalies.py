@@ -38,6 +38,21 @@ def test_gamma_zero_heads_every_draw_and_means_are_of_the_same_classes(folder: P
     assert (round(both.points()[0].low, 3), round(both.points()[0].high, 3)) == (0.6, 0.75)
 
 
+def test_one_vs_all_is_gamma_zero_where_all_else_is_the_same(tmp_path: Path) -> None:
+    file = RecordFile(tmp_path / "few_anomalies_fashion_mnist.jsonl")
+    file.append(one("bag", 0.9, 0.05, "all"))
+    plain = RecordFile(tmp_path / "one_vs_all_fashion_mnist.jsonl")
+    about: dict[str, Any] = {"data": "fashion-mnist", "method": "anomem"}
+    plain.append(made("bag", 0, 0.7, **about))
+    plain.append(made("bag", 0, 0.1, **{**about, "epochs": 2}))
+    plain.append(made("coat", 0, 0.2, **about))
+    (curve,) = curves("fashion-mnist", tmp_path)
+    assert {gamma: round(p.mean, 3) for gamma, p in curve.points().items()} == {0: 0.7, 0.05: 0.9}
+    file.append(one("bag", 0.75, 0.0, "none"))  # the protocol's own comes before
+    (curve,) = curves("fashion-mnist", tmp_path)
+    assert round(curve.points()[0].mean, 3) == 0.75
+
+
 def test_several_seeds_have_a_deviation(folder: Path) -> None:
     file = RecordFile(folder / "few_anomalies_fashion_mnist.jsonl")
     for target, auroc in (("bag", 0.9), ("coat", 0.7)):
