@@ -33,7 +33,7 @@ def one_vs_all(data: str, folder: Path = RESULTS) -> str:
     common = [each for each in classes if all(each in one.classes for one in found)]
     if len(common) < len(classes) and common:
         rows.append(
-            [f"**mean of {_those(common, classes)}**", *(_mean(one, common) for one in found)]
+            [f"**mean of {those(common, classes)}**", *(_mean(one, common) for one in found)]
         )
     if len(common) == len(classes) or any(len(one.classes) == len(classes) for one in found):
         complete = [one if len(one.classes) == len(classes) else None for one in found]
@@ -43,8 +43,8 @@ def one_vs_all(data: str, folder: Path = RESULTS) -> str:
     ratios = [_ratio(one, found) for one in found]
     if any(ratios):
         rows.append(["error, relative to MultiTask", *(each or UNKNOWN for each in ratios)])
-    rows.append(["seeds", *(_seeds(one) for one in found)])
-    headers = ["class", *(f"{method_title(one)}, {_budget(one)}" for one in found)]
+    rows.append(["seeds", *(seeds_of(one) for one in found)])
+    headers = ["class", *(f"{method_title(one)}, {budget(one)}" for one in found)]
     parts = [markdown(headers, rows), _others(data), origin_of(found, name)]
     return "\n\n".join(part for part in parts if part)
 
@@ -72,14 +72,14 @@ def one_vs_all_summary(folder: Path = RESULTS) -> str:
             rows.append([title, *[NOT_RUN] * (len(SUMMARY) - 1)])
         for one in found:
             names = list(one.classes)
-            those = "all" if len(names) == len(classes) else _those(names, classes)
+            which = "all" if len(names) == len(classes) else those(names, classes)
             note = one.configuration.data_note
             rows.append(
                 [
                     title + (f", {note}" if note else ""),
-                    *(f"**oddlens {method_title(one)}**", _budget(one), those, _mean(one, names)),
+                    *(f"**oddlens {method_title(one)}**", budget(one), which, _mean(one, names)),
                     f"{fmean(record.metrics.ms_per_image for record in one.records):.1f}",
-                    _seeds(one),
+                    seeds_of(one),
                 ]
             )
         for other in published(PROTOCOL, data):
@@ -123,8 +123,8 @@ def _variant(summary: Summary, classes: Sequence[str]) -> list[str]:
         f"{name} {percent(fmean(each.cue_aurocs[name] for each in records))}" for name in names
     ]
     return [
-        *(method_title(summary), set_options(summary) or "as it comes", _budget(summary)),
-        *(", ".join(classes), _mean(summary, classes), "; ".join(alone), _seeds(summary)),
+        *(method_title(summary), set_options(summary) or "as it comes", budget(summary)),
+        *(", ".join(classes), _mean(summary, classes), "; ".join(alone), seeds_of(summary)),
     ]
 
 
@@ -167,14 +167,14 @@ def _usual(method: str, data: str, actual: Mapping[str, Any]) -> dict[str, Any]:
 
 def _place(summary: Summary) -> tuple[str, str, str]:
     """What a variant is compared within."""
-    return summary.configuration.method, _budget(summary), ", ".join(summary.classes)
+    return summary.configuration.method, budget(summary), ", ".join(summary.classes)
 
 
 def method_title(summary: Summary) -> str:
     return METHODS[summary.configuration.method].rpartition(":")[2]
 
 
-def _budget(summary: Summary) -> str:
+def budget(summary: Summary) -> str:
     one = summary.configuration
     length = (
         f"{one.epochs} pass{'es' if one.epochs != 1 else ''}"
@@ -219,12 +219,12 @@ def _ratio(summary: Summary, every: Sequence[Summary]) -> str:
     return f"{errors[0] / errors[1]:.2f}"
 
 
-def _those(common: Sequence[str], classes: Sequence[str]) -> str:
+def those(common: Sequence[str], classes: Sequence[str]) -> str:
     first = list(classes[: len(common)])
     return f"the first {len(common)}" if list(common) == first else ", ".join(common)
 
 
-def _seeds(summary: Summary) -> str:
+def seeds_of(summary: Summary) -> str:
     found = sorted({seed for spread in summary.classes.values() for seed in spread.seeds})
     return ", ".join(map(str, found))
 

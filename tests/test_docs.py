@@ -89,11 +89,12 @@ def test_every_named_file_exists(path: Path) -> None:
 
 @every()
 def test_records_that_are_named_are_those_of_the_tables(path: Path) -> None:
-    from benchmarks import tables
+    from benchmarks import few_anomalies, tables
     from benchmarks.one_vs_all_tables import file_of
     from oddlens.images.catalogue import CATALOGUE
 
     known = {tables.LOCALIZATION, tables.ABLATION, tables.SPEED, *map(file_of, CATALOGUE)}
+    known |= {*map(few_anomalies.file_of, CATALOGUE)}
     text = path.read_text(encoding="utf-8")
     assert set(re.findall(r"results/(\w+)\.jsonl", text)) <= known
 

@@ -228,6 +228,7 @@ def test_the_program_rewrites_and_its_check_fails_until_it_has(tmp_path: Path) -
     for path in (
         *source.glob("table*.py"),
         *source.glob("*_tables.py"),
+        source / "few_anomalies.py",
         source / "references.json",
     ):
         shutil.copy(path, tmp_path / "benchmarks" / path.name)

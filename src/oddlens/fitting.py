@@ -112,6 +112,7 @@ def fit(
                 detector.stages(),
                 parts.train,
                 tune=parts.tune,
+                anomalies=odd,
                 seed=seed,
                 epochs=epochs,
                 deadline=deadline,

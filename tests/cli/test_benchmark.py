@@ -20,6 +20,7 @@ from oddlens.evaluation.protocols import PROTOCOLS
 from oddlens.evaluation.records import RecordFile
 from oddlens.images.catalogue import CATALOGUE
 from tests.cli.conftest import Run
+from tests.toys import Toy
 
 QUICK = ("one-vs-all", "--data", "digits", "--epochs", "1", "--device", "cpu")
 
@@ -99,6 +100,11 @@ def test_the_help_names_every_protocol_and_data_set() -> None:
         (["one-vs-all", "--seeds", "x"], 2, "write numbers"),
         (["one-vs-all", "--epochs", "1", "--max-minutes", "1"], 2, "exclude each other"),
         (["one-vs-all", "--max-minutes", "0"], 2, "must be above 0"),
+        (["one-vs-all", "--gammas", "0.1"], 2, "--gammas goes with few-anomalies"),
+        (["few-anomalies"], 2, "ssm learns from normal images alone"),
+        (["few-anomalies", "--method", "anomem", "--gammas", "x"], 2, "--gammas x: write numbers"),
+        (["few-anomalies", "--method", "anomem", "--gammas", "0.9"], 2, "from 0 to 0.5"),
+        (["few-anomalies", "--method", "anomem", "--anomalies", "al"], 2, "use all or single"),
     ],
 )
 def test_mistakes_are_one_sentence_and_record_nothing(
@@ -174,6 +180,34 @@ def test_records_of_other_defaults_are_not_taken_without_a_word(run: Run, tmp_pa
     record["config"]["momentum"] = 0.5
     path.write_text(json.dumps(record) + "\n")
     assert "had another default of momentum: use another --out" in run(*call).err
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_sweep_of_labelled_anomalies_goes_on_where_it_was(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Toy, "learns_from_anomalies", True)
+    call = (
+        *("benchmark", "few-anomalies", *QUICK[1:], "--method", "toy", "--classes", "3"),
+        *("--anomalies", "all,single", "--json", "--out", str(tmp_path)),
+    )
+    assert json.loads(run(*call, "--gammas", "0,0.1").out)["done"] == 3
+    facts = json.loads(run(*call, "--gammas", "0,0.1,0.2").out)
+    assert (facts["done"], facts["recorded_earlier"]) == (5, 3)
+    records = RecordFile(tmp_path / "few_anomalies_digits.jsonl").read()
+    counts = {
+        (each.setting["gamma"], each.setting["anomalies"]): each.fit["labelled_anomalies"]
+        for each in records
+    }
+    n = records[0].metrics.n_train
+    tenth, fifth = round(n / 9), round(n / 4)
+    assert counts == {
+        (0.0, "none"): 0,
+        (0.1, "all"): tenth,
+        (0.1, "single"): tenth,
+        (0.2, "all"): fifth,
+        (0.2, "single"): fifth,
+    }
 
 
 # --- flips ------------------------------------------------------------------------------------

@@ -129,6 +129,15 @@ def test_another_run_is_not_resumed(tmp_path: Path, call: dict[str, Any], named:
         trained(toy(), tmp_path, resume=True, **call)
 
 
+def test_a_run_is_resumed_with_its_own_anomalies_only(tmp_path: Path) -> None:
+    odd, other = cache(4), cache(5)
+    trained(toy(), tmp_path, anomalies=odd)
+    for changed in (other, None):
+        with pytest.raises(TrainingError, match="other anomalies"):
+            trained(toy(), tmp_path, resume=True, anomalies=changed)
+    trained(toy(), tmp_path, resume=True, anomalies=odd)
+
+
 def test_another_network_is_not_resumed(tmp_path: Path) -> None:
     trained(toy(), tmp_path)
     other = toy()

@@ -14,7 +14,8 @@ import typer
 from oddlens.cli.options import Device, JsonFlag, Preset, QuietFlag, parse_settings, suggestion
 from oddlens.cli.runner import verb
 from oddlens.cli.screen import Screen
-from oddlens.cli.trial_table import TrialTable
+from oddlens.cli.sweep import read_sweep
+from oddlens.cli.trial_table import TrialTable, title
 from oddlens.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 @verb
 def benchmark(
     protocol: Annotated[
-        str, typer.Argument(metavar="PROTOCOL", help="A way to evaluate: one-vs-all.")
+        str,
+        typer.Argument(metavar="PROTOCOL", help="A way to evaluate: one-vs-all, few-anomalies."),
     ],
     data: Annotated[
         str,
@@ -84,6 +86,22 @@ def benchmark(
             help="Look at this many test images only: quick, recorded as such and kept apart.",
         ),
     ] = None,
+    gammas: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--gammas",
+            help="few-anomalies: labelled anomalies as shares of the training images, such as "
+            "0,0.01,0.1; default: 0,0.005,0.01,0.05,0.1.",
+        ),
+    ] = None,
+    anomalies: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--anomalies",
+            help="few-anomalies: drawn from all other classes, or from a single one: all, single "
+            "or both; default: all.",
+        ),
+    ] = None,
     device: Annotated[Device, typer.Option("--device", help="Where to compute.")] = "auto",
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
@@ -105,6 +123,7 @@ def benchmark(
 
     screen = Screen(as_json=as_json, quiet=quiet)
     chosen_protocol = get_protocol(protocol)
+    sweep = read_sweep(chosen_protocol, method, gammas, anomalies)
     options, config = _options(method, preset, settings or [], data)
     loaded = load_data(data, root)
     targets = chosen_protocol.targets(loaded)
@@ -124,7 +143,9 @@ def benchmark(
             epochs=epochs,
             test_limit=test_limit,
             device=device,
+            setting=setting,
         )
+        for setting in sweep
         for seed in chosen_seeds
         for target in targets
     ]
@@ -243,7 +264,7 @@ def _tell_warnings(
             "use another --out to run them anew"
         )
     for trial, reason in outcome.failed:
-        screen.warn(f"{trial.target}, seed {trial.seed} failed: {reason}")
+        screen.warn(f"{title(trial)} failed: {reason}")
 
 
 def _tell(
@@ -266,7 +287,12 @@ def _tell(
         "done": len(outcome.records),
         "recorded_earlier": outcome.skipped,
         "failed": [
-            {"target": trial.target, "seed": trial.seed, "reason": reason}
+            {
+                "target": trial.target,
+                "seed": trial.seed,
+                "reason": reason,
+                **({"setting": trial.setting} if trial.setting else {}),
+            }
             for trial, reason in outcome.failed
         ],
         "summaries": [_as_json(summary) for summary in summaries],
@@ -280,6 +306,7 @@ def _tell(
 def _as_json(summary: Summary) -> dict[str, Any]:
     return {
         **vars(summary.configuration),
+        "setting": summary.records[0].setting,
         "options": summary.records[0].options,
         "classes": {name: vars(spread) for name, spread in summary.classes.items()},
         "mean": vars(summary.mean) if summary.mean else None,
@@ -290,8 +317,9 @@ def _as_json(summary: Summary) -> dict[str, Any]:
 
 def _rows(summary: Summary) -> Iterator[list[str]]:
     """A row for each class, one for their mean, one for each cue alone."""
-    from oddlens.evaluation.summary import percent
+    from oddlens.evaluation.summary import percent, told
 
+    setting = told(summary.records[0].setting)
     for name, spread in summary.classes.items():
         own = [record for record in summary.records if record.target == name]
         minutes = sum(record.fit_seconds for record in own) / len(own) / 60
@@ -301,7 +329,8 @@ def _rows(summary: Summary) -> Iterator[list[str]]:
             low, high = 100 * metrics.image_auroc_low, 100 * metrics.image_auroc_high
             interval = f"{low:.1f} to {high:.1f}"
         seeds = ", ".join(map(str, spread.seeds))
-        yield [name, percent(spread), interval, seeds, f"{minutes:.1f} min"]
+        named = f"{name}, {setting}" if setting else name
+        yield [named, percent(spread), interval, seeds, f"{minutes:.1f} min"]
     configuration = summary.configuration
     about = [configuration.data_note]
     if configuration.test_limit is not None:
@@ -309,15 +338,17 @@ def _rows(summary: Summary) -> Iterator[list[str]]:
     mean = summary.mean if summary.mean is not None else summary.mean_of_means
     seeds = ", ".join(map(str, summary.mean.seeds)) if summary.mean is not None else ""
     count = len(summary.classes)
-    title = f"mean of {count:,} {'class' if count == 1 else 'classes'}"
-    yield [title, percent(mean), "", seeds, "; ".join(filter(None, about))]
+    of = f"mean of {count:,} {'class' if count == 1 else 'classes'}"
+    of += f", {setting}" if setting else ""
+    yield [of, percent(mean), "", seeds, "; ".join(filter(None, about))]
     for cue, value in summary.cues.items():
         yield [f"  cue {cue} alone", percent(value), "", "", ""]
 
 
 def _published_rows(others: Sequence[Published]) -> Iterator[list[str]]:
-    from oddlens.evaluation.summary import percent
+    from oddlens.evaluation.summary import percent, told
 
     for other in others:
         source = f"{other.source}; {other.note}" if other.note else other.source
-        yield [f"published: {other.who}, all classes", percent(other.mean), "", "", source]
+        who = ", ".join(filter(None, (other.who, told(other.setting))))
+        yield [f"published: {who}, all classes", percent(other.mean), "", "", source]

@@ -69,7 +69,7 @@ class TrialTable:
         """A trial is recorded already."""
         self.were_there.append(record)
         self._records[trial.key] = record
-        self._say(f"{_name(trial)}: recorded earlier, AUROC {_auroc(record)}")
+        self._say(f"{title(trial)}: recorded earlier, AUROC {_auroc(record)}")
 
     def started(self, trial: Trial) -> None:
         """A trial begins."""
@@ -86,7 +86,7 @@ class TrialTable:
         self._records[trial.key] = record
         count = f"{len(self._records):,} of {len(self._trials):,}"
         minutes = record.fit_seconds / 60
-        self._say(f"{_name(trial)}: AUROC {_auroc(record)}, {minutes:.1f} minutes ({count})")
+        self._say(f"{title(trial)}: AUROC {_auroc(record)}, {minutes:.1f} minutes ({count})")
 
     def failed(self, trial: Trial, reason: str) -> None:
         """A trial failed; the reason is told at the end, by a warning."""
@@ -106,7 +106,7 @@ class TrialTable:
         for header, footer in zip(headers, footers, strict=True):
             table.add_column(header, footer)
         for trial in self._shown():
-            cells = (trial.target, str(trial.seed), *self._state(trial))
+            cells = (_what(trial), str(trial.seed), *self._state(trial))
             table.add_row(*map(Text, cells))
         return table
 
@@ -145,8 +145,15 @@ class TrialTable:
             typer.echo(sentence, err=True)
 
 
-def _name(trial: Trial) -> str:
-    return f"{trial.target}, seed {trial.seed}"
+def title(trial: Trial) -> str:
+    """A trial in a line of text."""
+    return f"{_what(trial)}, seed {trial.seed}"
+
+
+def _what(trial: Trial) -> str:
+    from oddlens.evaluation.summary import told
+
+    return ", ".join(filter(None, (trial.target, told(trial.setting))))
 
 
 def _auroc(record: Record) -> str:

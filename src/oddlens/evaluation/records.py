@@ -40,8 +40,8 @@ class Record(BaseModel):
 
     Attributes:
         version: of this schema.
-        protocol, data, data_sha256, target, method, options, seed, minutes, epochs, test_limit:
-            see ``Trial``; ``data`` is as the data set names itself.
+        protocol, data, data_sha256, target, setting, method, options, seed, minutes, epochs,
+        test_limit: see ``Trial``; ``data`` is as the data set names itself.
         data_note: what must be said beside the number, such as "JPEG copy".
         config: every option of the detector, defaults included.
         metrics: of the fused score.
@@ -67,6 +67,7 @@ class Record(BaseModel):
     data_note: str = ""
     data_sha256: str
     target: str
+    setting: dict[str, Any] = Field(default_factory=dict)
     method: str
     options: dict[str, Any]
     config: dict[str, Any]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from statistics import fmean, stdev
@@ -43,7 +43,8 @@ class Configuration:
     Attributes:
         protocol, data, data_note, data_sha256, method, minutes, epochs, test_limit: as in
             ``Record``.
-        options: as in ``Record``, as JSON text.
+        setting: as in ``Record``, as JSON text.
+        options: likewise.
         config: likewise; defaults change with versions.
         device: the GPU's name or ``cpu``: the tiers are never mixed.
     """
@@ -52,6 +53,7 @@ class Configuration:
     data: str
     data_note: str
     data_sha256: str
+    setting: str
     method: str
     options: str
     config: str
@@ -68,6 +70,7 @@ class Configuration:
             record.data,
             record.data_note,
             record.data_sha256,
+            json.dumps(record.setting, sort_keys=True),
             record.method,
             json.dumps(record.options, sort_keys=True),
             json.dumps(record.config, sort_keys=True),
@@ -154,6 +157,7 @@ class Published:
         classes: AUROC by class, where known.
         source: where the number is from.
         note: what makes it differ from ours.
+        setting: of the protocol, as in ``Record``, as far as it is told.
     """
 
     protocol: str
@@ -163,6 +167,7 @@ class Published:
     source: str
     classes: dict[str, float]
     note: str = ""
+    setting: dict[str, Any] = field(default_factory=dict)
 
 
 @cache
@@ -175,6 +180,11 @@ def _all_published() -> tuple[Published, ...]:
 def published(protocol: str, data: str) -> list[Published]:
     """What others published for a protocol and a data set; may be empty."""
     return [each for each in _all_published() if (each.protocol, each.data) == (protocol, data)]
+
+
+def told(setting: Mapping[str, Any]) -> str:
+    """A protocol's setting for people: ``gamma 0.01, anomalies all``."""
+    return ", ".join(f"{name} {value}" for name, value in sorted(setting.items(), reverse=True))
 
 
 def percent(spread: Spread | float | None) -> str:

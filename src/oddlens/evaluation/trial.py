@@ -63,7 +63,7 @@ def run_trial(
     """
     checkout()
     data = load_data(trial.data, trial.root)
-    protocol = get_protocol(trial.protocol)
+    protocol = get_protocol(trial.protocol, trial.setting)
     images = protocol.images(data, trial.target, trial.seed)
     test = limited(images.test, trial.test_limit)
     _refuse_one_sided(test, trial)
@@ -91,6 +91,7 @@ def run_trial(
         data_note=data.note,
         data_sha256=trial.data_sha256,
         target=trial.target,
+        setting=plain(trial.setting),
         method=trial.method,
         options=plain(trial.options),
         config=detector.config.model_dump(mode="json"),

@@ -51,6 +51,7 @@ def train(
     images: ImageCache,
     *,
     tune: ImageCache | None = None,
+    anomalies: ImageCache | None = None,
     seed: int,
     epochs: int | None = None,
     deadline: float | None = None,
@@ -68,6 +69,8 @@ def train(
         stages: the phases.
         images: the images to train on.
         tune: held-out images for the stages' monitors, or None to do without.
+        anomalies: labelled ones that the stages' losses draw from, or None; a run is resumed with
+            the same ones only.
         seed: decides every random draw, together with the stage and the step.
         epochs: passes over the images, for every stage; None for each stage's own length.
         deadline: reading of ``time.monotonic`` at which to end, all stages together; excludes
@@ -90,7 +93,7 @@ def train(
     chosen = choose_precision(device, precision)
     path = checkpoint / CHECKPOINT if checkpoint is not None else None
     state = RunState(
-        signature=_signature(stages, images, seed, epochs), options={**(options or {})}
+        signature=_signature(stages, images, anomalies, seed, epochs), options={**(options or {})}
     )
     if path is not None and path.exists():
         if resume:
@@ -192,11 +195,16 @@ def _go_on(detector: nn.Module, path: Path, wanted: RunState) -> RunState:
 
 
 def _signature(
-    stages: Sequence[Stage], images: ImageCache, seed: int, epochs: int | None
+    stages: Sequence[Stage],
+    images: ImageCache,
+    anomalies: ImageCache | None,
+    seed: int,
+    epochs: int | None,
 ) -> dict[str, Any]:
     """What must agree between a checkpoint and the call that resumes it, by its name."""
     return {
         "images": _fingerprint(images),
+        "anomalies": None if anomalies is None else _fingerprint(anomalies),
         "seed": seed,
         "epochs": epochs,
         "networks or batch sizes": [

@@ -32,6 +32,7 @@ class Trial:
         epochs: passes over the images, or None; both None for the method's own length.
         test_limit: how many test images are looked at, or None for all.
         device: where to compute.
+        setting: of the protocol, in what JSON knows, such as how many anomalies are labelled.
     """
 
     protocol: str
@@ -46,6 +47,7 @@ class Trial:
     epochs: int | None = None
     test_limit: int | None = None
     device: str = "auto"
+    setting: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -61,6 +63,7 @@ class Trial:
                 "minutes": self.minutes,
                 "epochs": self.epochs,
                 "test_limit": self.test_limit,
+                "setting": dict(self.setting),
             }
         )
 
@@ -69,12 +72,14 @@ KEYS = (
     *("protocol", "data_sha256", "target", "method", "options"),
     *("seed", "minutes", "epochs", "test_limit"),
 )
-"""The fields of a trial that make its key."""
+"""The fields of a trial that make its key, and where it is not empty ``setting``."""
 
 
 def key_of(facts: Mapping[str, Any]) -> str:
     """The key of a trial or of its record, from the fields that both have."""
     chosen = {name: facts[name] for name in KEYS}
+    if facts.get("setting"):  # protocols without settings keep the keys that they always had
+        chosen["setting"] = facts["setting"]
     if chosen["minutes"] is not None:
         chosen["minutes"] = float(chosen["minutes"])
     return json.dumps(chosen, sort_keys=True, default=list)
@@ -113,9 +118,15 @@ class TrialImages:
 
 
 class Protocol(typing.Protocol):
-    """A published way to evaluate."""
+    """A published way to evaluate.
+
+    Attributes:
+        name: in ``PROTOCOLS``.
+        settings: what a trial may set, by its name; the class takes them as keywords.
+    """
 
     name: str
+    settings: typing.ClassVar[tuple[str, ...]]
 
     def targets(self, data: ClassData) -> Sequence[str]:
         """What is normal, in turn: a trial for each."""

@@ -7,6 +7,7 @@ on the whole test split, report the AUROC of each class and their mean.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ class OneVsAll:
     """See the module."""
 
     name = "one-vs-all"
+    settings: ClassVar[tuple[str, ...]] = ()
 
     def targets(self, data: ClassData) -> Sequence[str]:
         """Every class."""

@@ -1,0 +1,217 @@
+"""Few labelled anomalies: curves and their table, from results/few_anomalies_<data>.jsonl.
+
+    python -m benchmarks.few_anomalies     # draw docs/images/few_anomalies.svg anew
+
+Lines are means over classes against gamma, the share of labelled anomalies, one for each method and
+kind of draw. Dotted ones were published by others and are not ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean, stdev
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.one_vs_all_tables import (
+    budget,
+    method_title,
+    origin_of,
+    set_options,
+    those,
+    whole,
+)
+from benchmarks.table_cells import NOT_RUN, RESULTS, ROOT, UNKNOWN, markdown
+from oddlens.evaluation.protocols.few_anomalies import GAMMAS
+from oddlens.evaluation.records import Record, RecordFile
+from oddlens.evaluation.summary import Published, Summary, published, summarise
+from oddlens.images.catalogue import CATALOGUE
+
+PROTOCOL = "few-anomalies"
+PICTURE = ROOT / "docs" / "images" / "few_anomalies.svg"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A mean over classes.
+
+    Attributes:
+        mean: AUROC in [0, 1].
+        low, high: over several seeds the sample deviation below and above the mean; of a single
+            one the mean of the classes' 95 % intervals, which is wider than the mean's own.
+        seeds: how many.
+    """
+
+    mean: float
+    low: float
+    high: float
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One method with one kind of draw.
+
+    Attributes:
+        summaries: one a gamma, from the smallest.
+        draw: ``all``, ``single``, or ``none`` where only gamma 0 was run.
+    """
+
+    summaries: tuple[Summary, ...]
+    draw: str
+
+    @property
+    def classes(self) -> list[str]:
+        """Those that every gamma has."""
+        first, *others = self.summaries
+        return [name for name in first.classes if all(name in one.classes for one in others)]
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        first = self.summaries[0]
+        given = set_options(first).replace("`", "")
+        return ", ".join(filter(None, (method_title(first), given, f"anomalies {self.draw}")))
+
+    def points(self) -> dict[float, Point]:
+        """The mean over ``classes`` at each gamma."""
+        return {gamma_of(one): _point(one, self.classes) for one in self.summaries}
+
+
+def file_of(data: str) -> str:
+    """The name of a data set's records in results/, without its ending."""
+    return re.sub(r"\W+", "_", f"{PROTOCOL}_{data}")
+
+
+def gamma_of(summary: Summary) -> float:
+    """The share of labelled anomalies."""
+    return float(summary.records[0].setting.get("gamma", 0))
+
+
+def curves(data: str, folder: Path = RESULTS) -> list[Curve]:
+    """What was run, in order of first appearance; gamma 0 belongs to every kind of draw."""
+    found = [
+        one for one in summarise(RecordFile(folder / f"{file_of(data)}.jsonl").read()) if whole(one)
+    ]
+    groups: dict[object, dict[str, list[Summary]]] = {}
+    for one in found:
+        draw = str(one.records[0].setting.get("anomalies", "none"))
+        alike = replace(one.configuration, setting="")
+        groups.setdefault(alike, {}).setdefault(draw, []).append(one)
+    made = []
+    for draws in groups.values():
+        base = draws.pop("none", [])
+        for draw, summaries in (draws or {"none": []}).items():
+            made.append(Curve(tuple(sorted([*base, *summaries], key=gamma_of)), draw))
+    return [curve for curve in made if curve.classes]
+
+
+def few_anomalies(data: str, folder: Path = RESULTS) -> str:
+    """A row for each curve, a column for each gamma, and what others published."""
+    found = curves(data, folder)
+    shares = sorted({*GAMMAS, *(gamma for curve in found for gamma in curve.points())})
+    headers = [
+        "detector",
+        "anomalies",
+        "budget",
+        "classes",
+        *(f"gamma {each:g}" for each in shares),
+    ]
+    rows = [_row(curve, shares, data) for curve in found] or [[NOT_RUN] * len(headers)]
+    for (who, source), by_gamma in _others(data).items():
+        cells = [f"{100 * by_gamma[each]:.1f}" if each in by_gamma else UNKNOWN for each in shares]
+        rows.append([f"{who}, as published ({source})", UNKNOWN, UNKNOWN, "all", *cells])
+    every = [one for curve in found for one in curve.summaries]
+    return f"{markdown(headers, rows)}\n\n{origin_of(every, file_of(data))}"
+
+
+def _row(curve: Curve, shares: Sequence[float], data: str) -> list[str]:
+    first, points, classes = curve.summaries[0], curve.points(), curve.classes
+    every = CATALOGUE[data].classes if data in CATALOGUE else ()
+    named = ", ".join(filter(None, (f"**oddlens {method_title(first)}**", set_options(first))))
+    which = "all" if len(classes) == len(every) else those(classes, every)
+    cells = [_cell(points[each]) if each in points else NOT_RUN for each in shares]
+    return [named, curve.draw, budget(first), which, *cells]
+
+
+def _cell(point: Point) -> str:
+    mean = f"{100 * point.mean:.1f}"
+    if point.seeds > 1:
+        return f"{mean} ± {100 * (point.high - point.mean):.1f}"
+    return f"{mean} ({100 * point.low:.1f}–{100 * point.high:.1f})"
+
+
+def _point(summary: Summary, classes: Sequence[str]) -> Point:
+    by_seed: dict[int, list[Record]] = {}
+    for record in summary.records:
+        if record.target in classes:
+            by_seed.setdefault(record.seed, []).append(record)
+    whole = [each for each in by_seed.values() if len(each) == len(classes)]
+    means = [fmean(record.metrics.image_auroc for record in each) for each in whole]
+    if len(means) > 1:
+        mean, deviation = fmean(means), stdev(means)
+        return Point(mean, mean - deviation, mean + deviation, len(means))
+    records = whole[0] if whole else [each for one in by_seed.values() for each in one]
+    metrics = [record.metrics for record in records]
+    return Point(
+        fmean(each.image_auroc for each in metrics),
+        fmean(each.image_auroc_low for each in metrics),
+        fmean(each.image_auroc_high for each in metrics),
+        seeds=1,
+    )
+
+
+def _others(data: str) -> dict[tuple[str, str], dict[float, float]]:
+    found: dict[tuple[str, str], dict[float, float]] = {}
+    others: Iterable[Published] = published(PROTOCOL, data)
+    for other in others:
+        source = other.source + (f"; {other.note}" if other.note else "")
+        found.setdefault((other.who, source), {})[float(other.setting["gamma"])] = other.mean
+    return found
+
+
+def drawn(sets: Sequence[str] = ("fashion-mnist", "cifar10"), folder: Path = RESULTS) -> Figure:
+    """The picture, a panel for each data set that has records, or the first where none has."""
+    shown = [data for data in sets if curves(data, folder)] or list(sets[:1])
+    figure = Figure(figsize=(1 + 5.5 * len(shown), 4.2), layout="constrained")
+    for place, data in enumerate(shown, start=1):
+        _panel(figure.add_subplot(1, len(shown), place), data, curves(data, folder))
+    return figure
+
+
+def _panel(axes: Axes, data: str, found: Sequence[Curve]) -> None:
+    for curve in found:
+        points = curve.points()
+        gammas = list(points)
+        means = [100 * point.mean for point in points.values()]
+        below = [100 * (point.mean - point.low) for point in points.values()]
+        above = [100 * (point.high - point.mean) for point in points.values()]
+        count = len(curve.classes)
+        label = f"{curve.name}, {count} {'class' if count == 1 else 'classes'}"
+        axes.errorbar(gammas, means, yerr=(below, above), marker="o", capsize=3, label=label)
+    for (who, source), by_gamma in _others(data).items():
+        label = f"{who}, published ({source})"
+        values = [100 * value for value in by_gamma.values()]
+        axes.plot(list(by_gamma), values, ":", marker=".", color="0.5", label=label)
+    title = CATALOGUE[data].title if data in CATALOGUE else data
+    axes.set_title(title if found else f"{title}: oddlens {NOT_RUN}")
+    axes.set_xlabel("gamma, labelled anomalies as a share of the training images")
+    axes.set_ylabel("AUROC, %, mean over classes")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize="x-small")
+
+
+def main() -> None:
+    """Draw the picture; the same records make the same file."""
+    from matplotlib import rc_context
+
+    with rc_context({"svg.hashsalt": "oddlens", "svg.fonttype": "none"}):
+        drawn().savefig(PICTURE, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""``--gammas`` and ``--anomalies`` of ``oddlens benchmark``: what a protocol sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from oddlens.errors import UsageError
+
+if TYPE_CHECKING:
+    from oddlens.evaluation.protocols import Protocol
+
+
+def read_sweep(
+    protocol: Protocol, method: str, gammas: Sequence[str] | None, anomalies: Sequence[str] | None
+) -> list[dict[str, Any]]:
+    """The settings of the trials, a single empty one where the protocol has none.
+
+    Args:
+        protocol: which is asked for.
+        method: a detector's name.
+        gammas: as given, such as ``["0,0.01"]``; None for the protocol's own.
+        anomalies: likewise, such as ``["all,single"]``; None for all.
+
+    Raises:
+        UsageError: the protocol has no such setting, a value is none, or the method learns from
+            normal images alone.
+    """
+    from oddlens.detectors import METHODS, get_method
+    from oddlens.evaluation.protocols import few_anomalies
+
+    if "gamma" not in protocol.settings:
+        for option, given in (("--gammas", gammas), ("--anomalies", anomalies)):
+            if given:
+                raise UsageError(f"{option} goes with few-anomalies, not with {protocol.name}")
+        return [{}]
+    if not get_method(method).learns_from_anomalies:
+        able = [name for name in METHODS if get_method(name).learns_from_anomalies]
+        raise UsageError(
+            f"{method} learns from normal images alone, but {protocol.name} measures what labelled "
+            f"anomalies add: use {' or '.join(able)}, or one-vs-all"
+        )
+    shares = list(few_anomalies.GAMMAS) if not gammas else [_share(word) for word in _words(gammas)]
+    return [*few_anomalies.settings(shares, _words(anomalies or ["all"]))]
+
+
+def _words(given: Sequence[str]) -> list[str]:
+    return [part.strip() for each in given for part in each.split(",")]
+
+
+def _share(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise UsageError(f"--gammas {word}: write numbers, such as 0,0.01,0.1") from None

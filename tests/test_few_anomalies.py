@@ -1,0 +1,67 @@
+"""The curves of few labelled anomalies are those of the records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.few_anomalies import curves, drawn, few_anomalies
+from oddlens.evaluation.records import Record, RecordFile
+from tests.evaluation.made_records import made
+from tests.test_tables import rows
+
+
+def one(target: str, auroc: float, gamma: float, draw: str, seed: int = 0) -> Record:
+    setting: dict[str, Any] = {"gamma": gamma, "anomalies": draw}
+    about = {"protocol": "few-anomalies", "data": "fashion-mnist", "method": "anomem"}
+    return made(target, seed, auroc, setting=setting, **about)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    file = RecordFile(tmp_path / "few_anomalies_fashion_mnist.jsonl")
+    for target, auroc in (("bag", 0.8), ("coat", 0.6)):
+        file.append(one(target, auroc, 0.0, "none"))
+        file.append(one(target, auroc + 0.1, 0.05, "all"))
+    file.append(one("bag", 0.85, 0.05, "single"))
+    return tmp_path
+
+
+def test_gamma_zero_heads_every_draw_and_means_are_of_the_same_classes(folder: Path) -> None:
+    both, single = curves("fashion-mnist", folder)
+    assert {gamma: round(p.mean, 3) for gamma, p in both.points().items()} == {0: 0.7, 0.05: 0.8}
+    assert single.classes == ["bag"]
+    assert {gamma: round(p.mean, 3) for gamma, p in single.points().items()} == {0: 0.8, 0.05: 0.85}
+    # By hand: intervals are from 10 below to 5 above.
+    assert (round(both.points()[0].low, 3), round(both.points()[0].high, 3)) == (0.6, 0.75)
+
+
+def test_several_seeds_have_a_deviation(folder: Path) -> None:
+    file = RecordFile(folder / "few_anomalies_fashion_mnist.jsonl")
+    for target, auroc in (("bag", 0.9), ("coat", 0.7)):
+        file.append(one(target, auroc, 0.0, "none", seed=1))
+    point = curves("fashion-mnist", folder)[0].points()[0]
+    assert (point.seeds, round(point.mean, 3), round(point.high - point.mean, 3)) == (
+        2,
+        0.75,
+        0.071,
+    )
+
+
+def test_the_table_has_a_column_for_each_gamma_and_published_ones_apart(folder: Path) -> None:
+    head, *found = rows(few_anomalies("fashion-mnist", folder))
+    assert head[4:] == ["gamma 0", "gamma 0.005", "gamma 0.01", "gamma 0.05", "gamma 0.1"]
+    assert found[0][4:] == ["70.0 (60.0–75.0)", "not run", "not run", "80.0 (70.0–85.0)", "not run"]
+    assert [row[1] for row in found] == ["all", "single", "–", "–"]
+    assert found[2][0].startswith("Deep SAD, as published (Ruff")
+    assert found[2][4:] == ["89.2", "–", "90.0", "90.5", "91.3"]
+
+
+def test_the_picture_is_drawn_with_and_without_records(folder: Path, tmp_path: Path) -> None:
+    (axes,) = drawn(folder=folder).axes
+    labels = axes.get_legend_handles_labels()[1]
+    assert any("anomalies all, 2 classes" in label for label in labels)
+    (empty,) = drawn(folder=tmp_path / "nothing").axes
+    assert "not run" in empty.get_title()
