@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from oddlens.demo.surfaces import photograph
 from oddlens.errors import DataError
 from oddlens.images import open_source
 from oddlens.images.catalogue import CATALOGUE, LabelledImages, open_data
@@ -267,10 +268,12 @@ def test_textures_are_cut_apart(tmp_path: Path) -> None:
     assert isinstance(data.test.images, np.ndarray)
     assert data.train.images.shape == (480, 32, 32)
     assert data.test.images.shape == (288, 32, 32)
-    from skimage.data import grass
-
-    assert (data.train.of_class(1)[0] == grass()[:32, :32]).all()  # type: ignore[index]
-    assert (data.test.of_class(1)[-1] == grass()[-32:, -32:]).all()  # type: ignore[index]
+    grass = photograph("grass")
+    train, test = data.train.of_class(1), data.test.of_class(1)
+    assert isinstance(train, np.ndarray)
+    assert isinstance(test, np.ndarray)
+    assert (train[0] == grass[:32, :32]).all()
+    assert (test[-1] == grass[-32:, -32:]).all()
 
 
 # --- two sets as one --------------------------------------------------------------------------

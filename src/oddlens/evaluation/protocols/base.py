@@ -137,6 +137,8 @@ class Tested:
             choose.
     """
 
+    __test__ = False  # as above
+
     target: str
     predictions: Predictions
     labels: NDArray[np.bool_]
