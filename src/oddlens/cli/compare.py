@@ -44,20 +44,33 @@ def compare(
     rows = [row for each in found for row in _rows(each)]
     headers = ["", f"{first.lower()}, %", f"{second.lower()}, %", "difference", ""]
     screen.result({"comparisons": [_facts(each) for each in found]}, rows, headers=headers)
-    for each in found:
-        if each.least_p_value > _LEVEL:
-            count = len(each.classes)
-            screen.warn(
-                f"{each.first.protocol} on {each.first.data}: of {count} "
-                f"{'class' if count == 1 else 'classes'} no p-value can be below "
-                f"{each.least_p_value:.2g}, so nothing can be shown; six or more can"
-            )
+    for sentence in dict.fromkeys(map(_too_few, found)):
+        if sentence:
+            screen.warn(sentence)
+
+
+def _too_few(comparison: Comparison) -> str:
+    """What is to be said where so few classes can show nothing; "" where they can."""
+    if comparison.least_p_value <= _LEVEL:
+        return ""
+    one, count = comparison.first, len(comparison.classes)
+    return (
+        f"{one.protocol} on {one.data}: of {count} {'class' if count == 1 else 'classes'} no "
+        f"p-value can be below {comparison.least_p_value:.2g}, so nothing can be shown; six or "
+        "more can"
+    )
 
 
 def _files(places: Sequence[Path]) -> list[Path]:
+    """The files that were named, and in folders those that ``oddlens benchmark`` writes."""
+    from oddlens.evaluation.protocols import PROTOCOLS
+
+    starts = tuple(name.replace("-", "_") for name in PROTOCOLS)
     found: list[Path] = []
     for place in places:
-        inside = sorted(place.glob("*.jsonl")) if place.is_dir() else [place]
+        inside = [place]
+        if place.is_dir():
+            inside = sorted(x for x in place.glob("*.jsonl") if x.name.startswith(starts))
         if not inside or not inside[0].is_file():
             raise DataError(f"{place}: there is no file of records (.jsonl)")
         found += inside
@@ -66,7 +79,7 @@ def _files(places: Sequence[Path]) -> list[Path]:
 
 def _rows(comparison: Comparison) -> Iterator[list[str]]:
     """What is compared, each class, their mean, and the verdict."""
-    yield [_title(comparison.first), *(_budget(each) for each in _both(comparison)), "", ""]
+    yield [_title(comparison.first), "", "", "", _budgets(comparison)]
     for name, values in comparison.classes.items():
         yield [f"  {name}", *_percents(*values), ""]
     seeds = ", ".join(map(str, comparison.seeds))
@@ -76,10 +89,6 @@ def _rows(comparison: Comparison) -> Iterator[list[str]]:
         f"p = {comparison.p_value:.3g}; better in {comparison.wins[0]} : {comparison.wins[1]}; "
         f"seeds {seeds}",
     ]
-
-
-def _both(comparison: Comparison) -> tuple[Configuration, Configuration]:
-    return comparison.first, comparison.second
 
 
 def _percents(one: float, other: float) -> list[str]:
@@ -95,16 +104,23 @@ def _title(one: Configuration) -> str:
     return ", ".join(filter(None, notes))
 
 
-def _budget(one: Configuration) -> str:
-    """The budget and the options that were given, beside the preset."""
-    given = json.loads(one.options)
-    preset = given.pop("preset", "")
-    length = "its own length"
+def _budgets(comparison: Comparison) -> str:
+    """The budget, and the options that were given to one of the two and not to the other."""
+    both = [comparison.first, comparison.second]
+    options = [json.loads(one.options) for one in both]
+    same = {name for name in options[0] if options[0][name] == options[1].get(name)}
+    lengths = list(dict.fromkeys(map(_length, both)))
+    told = [" against ".join(lengths)]
+    for one, given in zip(both, options, strict=True):
+        own = [f"{name}={value}" for name, value in given.items() if name not in same]
+        told += [f"{one.method} {', '.join(own)}"] if own else []
+    return "; ".join(told)
+
+
+def _length(one: Configuration) -> str:
     if one.minutes is not None:
-        length = f"{one.minutes:g} min"
-    elif one.epochs is not None:
-        length = f"{one.epochs} epochs"
-    return ", ".join([preset, length, *(f"{name}={value}" for name, value in given.items())])
+        return f"{one.minutes:g} min"
+    return "its own length" if one.epochs is None else f"{one.epochs} epochs"
 
 
 def _facts(comparison: Comparison) -> dict[str, Any]:

@@ -71,8 +71,9 @@ def compare(records: Iterable[Record], first: str, second: str) -> list[Comparis
     """Compare two methods wherever both were measured alike.
 
     Alike is: the same protocol, data (by its hash) and setting, all or the same part of the test
-    images, and the same kind of machine. Budgets and options may differ, and are told: every
-    configuration of the one is held against every one of the other.
+    images, the same kind of machine, and the same budget, which may differ where a method is held
+    against itself. Options may differ, and are told: every configuration of the one is held
+    against every one of the other.
 
     Args:
         records: of any trials.
@@ -91,7 +92,7 @@ def compare(records: Iterable[Record], first: str, second: str) -> list[Comparis
         pair
         for pair in product(summaries, repeat=2)
         if (pair[0].configuration.method, pair[1].configuration.method) == (first, second)
-        and _alike(*pair)
+        and _alike(*pair, budget=first != second)
     ]
     if first == second:
         places = {id(summary): at for at, summary in enumerate(summaries)}
@@ -115,15 +116,16 @@ def wilcoxon(differences: Iterable[float]) -> float:
     from scipy.stats import wilcoxon as test
 
     values = np.array(list(differences), dtype=np.float64)
-    if not values.any():
+    if len(values) == 1 or not values.any():  # scipy refuses what can show nothing
         return 1.0
     # Of up to 13 pairs every one of the 2^n signs is gone through, so ties and zeros are exact.
     method = PermutationMethod(n_resamples=2**13) if len(values) <= 13 else "auto"
     return float(test(values, zero_method="pratt", method=method).pvalue)
 
 
-def _alike(one: Summary, other: Summary) -> bool:
-    shared = ("protocol", "data_sha256", "data", "setting", "test_limit", "device")
+def _alike(one: Summary, other: Summary, *, budget: bool) -> bool:
+    shared = ["protocol", "data_sha256", "data", "setting", "test_limit", "device"]
+    shared += ["minutes", "epochs"] if budget else []
     return all(
         getattr(one.configuration, name) == getattr(other.configuration, name) for name in shared
     )
