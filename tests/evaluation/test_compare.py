@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,7 @@ def test_many_classes() -> None:
     assert wilcoxon(rng.normal(0, 0.01, 40)) > 0.05
 
 
-def pair(differences: list[float], **other: object) -> list[Record]:
+def pair(differences: list[float], **other: Any) -> list[Record]:
     return [
         made(f"c{at}", auroc=0.8 + (difference if method == "new" else 0), method=method, **other)
         for at, difference in enumerate(differences)
@@ -94,8 +95,8 @@ def test_only_seeds_and_classes_of_both_count() -> None:
         {"epochs": None, "minutes": 1.0},
     ],
 )
-def test_what_was_measured_otherwise_is_not_compared(other: dict[str, object]) -> None:
-    records = [made("a"), made("a", **{"method": "new", **other})]  # type: ignore[arg-type]
+def test_what_was_measured_otherwise_is_not_compared(other: dict[str, Any]) -> None:
+    records = [made("a"), made("a", **{"method": "new", **other})]
     with pytest.raises(DataError, match="never measured on the same class"):
         compare(records, "toy", "new")
 
