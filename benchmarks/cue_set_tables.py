@@ -8,11 +8,11 @@ from statistics import fmean
 
 from benchmarks.one_vs_all_tables import (
     file_of,
-    method_title,
-    origin_of,
-    set_options,
+    is_whole,
+    set_by_hand,
     summaries_of,
-    whole,
+    title_of,
+    told_origin,
 )
 from benchmarks.table_cells import NOT_RUN, RESULTS, markdown
 from oddlens.evaluation.records import Record
@@ -32,12 +32,12 @@ def cue_sets(data: str, method: str, folder: Path = RESULTS) -> str:
     found = [
         each
         for each in summaries_of(data, folder)
-        if each.configuration.method == method and not set_options(each) and whole(each)
+        if each.configuration.method == method and not set_by_hand(each) and is_whole(each)
         if all(record.cue_set_aurocs for record in each.records)
     ]
     if not found:
         table = markdown(["cues", "fusion", "AUROC"], [["all", "", NOT_RUN]])
-        return f"{table}\n\n{origin_of([], file_of(data))}"
+        return f"{table}\n\n{told_origin([], file_of(data))}"
     longest = max(found, key=lambda each: (len(each.classes), each.configuration.minutes or 0))
     classes = list(longest.classes)
     fusion = str(longest.records[0].config["fusion"])
@@ -45,8 +45,8 @@ def cue_sets(data: str, method: str, folder: Path = RESULTS) -> str:
     for cues, how, value in _measured(longest.records[0], fusion):
         means = [_mean(longest, target, value) for target in classes]
         rows.append([cues, how, *map(percent, means), percent(fmean(means))])
-    table = markdown([f"{method_title(longest)}'s cues", "fusion", *classes, "mean"], rows)
-    return f"{table}\n\n{origin_of([longest], file_of(data))}"
+    table = markdown([f"{title_of(longest)}'s cues", "fusion", *classes, "mean"], rows)
+    return f"{table}\n\n{told_origin([longest], file_of(data))}"
 
 
 def _measured(record: Record, fusion: str) -> list[tuple[str, str, Value]]:

@@ -17,14 +17,7 @@ from statistics import fmean, stdev
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.one_vs_all_tables import (
-    budget,
-    method_title,
-    origin_of,
-    set_options,
-    those,
-    whole,
-)
+from benchmarks.one_vs_all_tables import budget, is_whole, set_by_hand, those, title_of, told_origin
 from benchmarks.table_cells import NOT_RUN, RESULTS, ROOT, UNKNOWN, markdown
 from oddlens.evaluation.protocols.few_anomalies import GAMMAS
 from oddlens.evaluation.records import Record, RecordFile
@@ -74,8 +67,8 @@ class Curve:
     def name(self) -> str:
         """For people."""
         first = self.summaries[0]
-        given = set_options(first).replace("`", "")
-        return ", ".join(filter(None, (method_title(first), given, f"anomalies {self.draw}")))
+        given = set_by_hand(first).replace("`", "")
+        return ", ".join(filter(None, (title_of(first), given, f"anomalies {self.draw}")))
 
     def points(self) -> dict[float, Point]:
         """The mean over ``classes`` at each gamma."""
@@ -95,7 +88,9 @@ def gamma_of(summary: Summary) -> float:
 def curves(data: str, folder: Path = RESULTS) -> list[Curve]:
     """What was run, in order of first appearance; gamma 0 belongs to every kind of draw."""
     found = [
-        one for one in summarise(RecordFile(folder / f"{file_of(data)}.jsonl").read()) if whole(one)
+        one
+        for one in summarise(RecordFile(folder / f"{file_of(data)}.jsonl").read())
+        if is_whole(one)
     ]
     groups: dict[object, dict[str, list[Summary]]] = {}
     for one in found:
@@ -126,13 +121,13 @@ def few_anomalies(data: str, folder: Path = RESULTS) -> str:
         cells = [f"{100 * by_gamma[each]:.1f}" if each in by_gamma else UNKNOWN for each in shares]
         rows.append([f"{who}, as published ({source})", UNKNOWN, UNKNOWN, "all", *cells])
     every = [one for curve in found for one in curve.summaries]
-    return f"{markdown(headers, rows)}\n\n{origin_of(every, file_of(data))}"
+    return f"{markdown(headers, rows)}\n\n{told_origin(every, file_of(data))}"
 
 
 def _row(curve: Curve, shares: Sequence[float], data: str) -> list[str]:
     first, points, classes = curve.summaries[0], curve.points(), curve.classes
     every = CATALOGUE[data].classes if data in CATALOGUE else ()
-    named = ", ".join(filter(None, (f"**oddlens {method_title(first)}**", set_options(first))))
+    named = ", ".join(filter(None, (f"**oddlens {title_of(first)}**", set_by_hand(first))))
     which = "all" if len(classes) == len(every) else those(classes, every)
     cells = [_cell(points[each]) if each in points else NOT_RUN for each in shares]
     return [named, curve.draw, budget(first), which, *cells]

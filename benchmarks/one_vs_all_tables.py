@@ -22,7 +22,9 @@ DATA = ("fashion-mnist", "cifar10")
 
 def one_vs_all(data: str, folder: Path = RESULTS) -> str:
     """Every class and the mean, of each method as it comes, and what others published."""
-    found = [each for each in summaries_of(data, folder) if not set_options(each) and whole(each)]
+    found = [
+        each for each in summaries_of(data, folder) if not set_by_hand(each) and is_whole(each)
+    ]
     name = file_of(data)
     if not found:
         return f"{markdown(['class', 'AUROC'], [['all', NOT_RUN]])}\n\n{origin([], name)}"
@@ -36,16 +38,16 @@ def one_vs_all(data: str, folder: Path = RESULTS) -> str:
             [f"**mean of {those(common, classes)}**", *(_mean(one, common) for one in found)]
         )
     if len(common) == len(classes) or any(len(one.classes) == len(classes) for one in found):
-        complete = [one if len(one.classes) == len(classes) else None for one in found]
-        means = [UNKNOWN if one is None else _mean(one, classes) for one in complete]
+        whole = [one if len(one.classes) == len(classes) else None for one in found]
+        means = [UNKNOWN if one is None else _mean(one, classes) for one in whole]
         all_ = "all" if len(classes) == len(CATALOGUE[data].classes) else "these"
         rows.append([f"**mean of {all_} {len(classes)}**", *means])
     ratios = [_ratio(one, found) for one in found]
     if any(ratios):
         rows.append(["error, relative to MultiTask", *(each or UNKNOWN for each in ratios)])
     rows.append(["seeds", *(seeds_of(one) for one in found)])
-    headers = ["class", *(f"{method_title(one)}, {budget(one)}" for one in found)]
-    parts = [markdown(headers, rows), _others(data), origin_of(found, name)]
+    headers = ["class", *(f"{title_of(one)}, {budget(one)}" for one in found)]
+    parts = [markdown(headers, rows), _others(data), told_origin(found, name)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -61,7 +63,7 @@ def one_vs_all_summary(folder: Path = RESULTS) -> str:
     every: list[str] = []
     for data in DATA:
         every_one = [
-            each for each in summaries_of(data, folder) if not set_options(each) and whole(each)
+            each for each in summaries_of(data, folder) if not set_by_hand(each) and is_whole(each)
         ]
         best: dict[str, Summary] = {}
         for one in sorted(every_one, key=lambda each: (len(each.classes), _length(each))):
@@ -77,7 +79,7 @@ def one_vs_all_summary(folder: Path = RESULTS) -> str:
             rows.append(
                 [
                     title + (f", {note}" if note else ""),
-                    *(f"**oddlens {method_title(one)}**", budget(one), which, _mean(one, names)),
+                    *(f"**oddlens {title_of(one)}**", budget(one), which, _mean(one, names)),
                     f"{fmean(record.metrics.ms_per_image for record in one.records):.1f}",
                     seeds_of(one),
                 ]
@@ -87,7 +89,7 @@ def one_vs_all_summary(folder: Path = RESULTS) -> str:
             rows.append(
                 [title, f"{other.who}, as published", UNKNOWN, "all", mean, UNKNOWN, UNKNOWN]
             )
-        every.append(origin_of(found, file_of(data)))
+        every.append(told_origin(found, file_of(data)))
     return "\n\n".join([markdown(SUMMARY, rows), *every])
 
 
@@ -96,15 +98,15 @@ VARIANTS = ("method", "options", "budget", "classes", "AUROC", "each cue alone",
 
 def one_vs_all_variants(data: str, folder: Path = RESULTS) -> str:
     """What options change: each variant below the same as it comes, on the variant's classes."""
-    every = [each for each in summaries_of(data, folder) if whole(each)]
+    every = [each for each in summaries_of(data, folder) if is_whole(each)]
     rows: list[list[str]] = []
     shown: list[Summary] = []
-    for variant in sorted((each for each in every if set_options(each)), key=_place):
+    for variant in sorted((each for each in every if set_by_hand(each)), key=_place):
         classes = list(variant.classes)
         usual = [
             each
             for each in every
-            if not set_options(each) and _place(each)[:2] == _place(variant)[:2]
+            if not set_by_hand(each) and _place(each)[:2] == _place(variant)[:2]
             if set(classes) <= set(each.classes)
         ]
         for each in (*usual, variant):
@@ -113,7 +115,7 @@ def one_vs_all_variants(data: str, folder: Path = RESULTS) -> str:
                 rows.append(row)
                 shown.append(each)
     table = markdown(VARIANTS, rows or [[NOT_RUN] * len(VARIANTS)])
-    return f"{table}\n\n{origin_of(shown, file_of(data))}"
+    return f"{table}\n\n{told_origin(shown, file_of(data))}"
 
 
 def _variant(summary: Summary, classes: Sequence[str]) -> list[str]:
@@ -123,7 +125,7 @@ def _variant(summary: Summary, classes: Sequence[str]) -> list[str]:
         f"{name} {percent(fmean(each.cue_aurocs[name] for each in records))}" for name in names
     ]
     return [
-        *(method_title(summary), set_options(summary) or "as it comes", budget(summary)),
+        *(title_of(summary), set_by_hand(summary) or "as it comes", budget(summary)),
         *(", ".join(classes), _mean(summary, classes), "; ".join(alone), seeds_of(summary)),
     ]
 
@@ -137,12 +139,12 @@ def file_of(data: str) -> str:
     return re.sub(r"\W+", "_", f"{PROTOCOL}_{data}")
 
 
-def whole(summary: Summary) -> bool:
+def is_whole(summary: Summary) -> bool:
     """Not a quick look at some of the test images."""
     return summary.configuration.test_limit is None
 
 
-def set_options(summary: Summary) -> str:
+def set_by_hand(summary: Summary) -> str:
     """The options that differ from what the method has by default today, as code."""
     one = summary.configuration
     actual = {**json.loads(one.config), **json.loads(one.options)}
@@ -170,7 +172,7 @@ def _place(summary: Summary) -> tuple[str, str, str]:
     return summary.configuration.method, budget(summary), ", ".join(summary.classes)
 
 
-def method_title(summary: Summary) -> str:
+def title_of(summary: Summary) -> str:
     return METHODS[summary.configuration.method].rpartition(":")[2]
 
 
@@ -237,7 +239,7 @@ def _others(data: str) -> str:
     return markdown(["published, not ours", "mean of all classes", "source"], rows) if rows else ""
 
 
-def origin_of(summaries: Sequence[Summary], name: str) -> str:
+def told_origin(summaries: Sequence[Summary], name: str) -> str:
     records: list[Record] = [record for each in summaries for record in each.records]
     notes = sorted({record.data_note for record in records} - {""})
     told = f" Data: {', '.join(notes)}." if notes else ""

@@ -22,6 +22,7 @@ from typing import Any
 from benchmarks.cue_set_tables import cue_sets
 from benchmarks.few_anomalies import few_anomalies
 from benchmarks.one_vs_all_tables import one_vs_all, one_vs_all_summary, one_vs_all_variants
+from benchmarks.pretrained_tables import pretrained
 from benchmarks.table_cells import (
     DATA,
     NOT_RUN,
@@ -190,6 +191,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "variants_fashion_mnist": partial(one_vs_all_variants, "fashion-mnist"),
     "variants_cifar10": partial(one_vs_all_variants, "cifar10"),
     "cue_sets_multicue_cifar10": partial(cue_sets, "cifar10", "multicue"),
+    "pretrained": pretrained,
     "few_anomalies_fashion_mnist": partial(few_anomalies, "fashion-mnist"),
     "few_anomalies_cifar10": partial(few_anomalies, "cifar10"),
     "speed": speed,

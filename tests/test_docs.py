@@ -91,9 +91,11 @@ def test_every_named_file_exists(path: Path) -> None:
 def test_records_that_are_named_are_those_of_the_tables(path: Path) -> None:
     from benchmarks import few_anomalies, tables
     from benchmarks.one_vs_all_tables import file_of
+    from benchmarks.pretrained_tables import PRETRAINED
     from oddlens.images.catalogue import CATALOGUE
 
-    known = {tables.LOCALIZATION, tables.ABLATION, tables.SPEED, *map(file_of, CATALOGUE)}
+    known = {tables.LOCALIZATION, tables.ABLATION, tables.SPEED, PRETRAINED}
+    known |= set(map(file_of, CATALOGUE))
     known |= {*map(few_anomalies.file_of, CATALOGUE)}
     text = path.read_text(encoding="utf-8")
     assert set(re.findall(r"results/(\w+)\.jsonl", text)) <= known

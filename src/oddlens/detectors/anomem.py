@@ -11,7 +11,7 @@ a distance on the deviations is learned from them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -19,7 +19,9 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from oddlens.detector import Detector
+from oddlens.detectors import anomem_frozen as frozen
 from oddlens.detectors.anomem_options import AnoMemOptions
+from oddlens.detectors.anomem_spread import DeviationSpread
 from oddlens.errors import TrainingError, UsageError
 from oddlens.images import ImageCache
 from oddlens.networks.deviation_head import DeviationHead, distance_loss
@@ -27,9 +29,11 @@ from oddlens.networks.layout import channels_last
 from oddlens.networks.memory import MemoryState, Recall, memory_state
 from oddlens.networks.memory_network import MemoryNetwork
 from oddlens.networks.multi_scale import MultiScaleEncoder
+from oddlens.networks.pretrained import FrozenEncoder
 from oddlens.networks.resnet import ResNet18
 from oddlens.options import DetectorOptions
 from oddlens.pretext.contrast import contrast, variance_term
+from oddlens.pretext.turned import with_turned
 from oddlens.pretext.views import Views
 from oddlens.scoring import Cues
 from oddlens.scoring.ood import ClassMoments, mahalanobis
@@ -55,14 +59,31 @@ class AnoMem(Detector):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         config = self.config
-        encoder: MultiScaleEncoder | ResNet18
-        if config.encoder == "resnet18":
+        encoder: MultiScaleEncoder | ResNet18 | FrozenEncoder
+        self.frozen: frozen.Frozen | None = None
+        if config.frozen:
+            encoder = FrozenEncoder(
+                config.encoder, config.scales, config.image_size, config.locality
+            )
+            self.frozen = frozen.Frozen(
+                config.slots, encoder.channels, encoder.sides, config.scaled_by
+            )
+        elif config.encoder == "resnet18":
             encoder = ResNet18(config.scales, small=config.image_size < 96)
         else:
             encoder = MultiScaleEncoder(config.widths, config.stem, config.scales)
-        self.network = MemoryNetwork(encoder, encoder.channels, config.slots, config.beta)
+        self.network = MemoryNetwork(
+            encoder,
+            encoder.channels,
+            config.slots,
+            config.beta,
+            embedding=0 if config.frozen else 128,
+        )
         channels_last(self.network)
         self.head = DeviationHead(encoder.channels, config.weights)
+        self.spread: DeviationSpread | None = None
+        if config.measure == "spread" and not config.frozen:
+            self.spread = DeviationSpread(encoder.channels, self._sides())
         self.has_head: Tensor
         self.register_buffer("has_head", torch.tensor(False))
         deepest = encoder.channels[-1]
@@ -71,10 +92,19 @@ class AnoMem(Detector):
         self.register_buffer("feature_mean", torch.zeros(1, deepest).double())
         self.register_buffer("feature_precision", torch.eye(deepest).double())
 
+    def _sides(self) -> list[tuple[int, int]]:
+        """Height and width of each scale's feature map."""
+        size = self.config.image_size
+        self.eval()
+        with torch.no_grad():
+            recalls = self.network(torch.zeros(1, 3, size, size))
+        self.train()
+        return [(each.observed.shape[2], each.observed.shape[3]) for each in recalls]
+
     # --- training -----------------------------------------------------------------------------
 
     def prepare(self, train: ImageCache) -> None:
-        """Learn a distance where there are labelled anomalies.
+        """Learn a distance where there are labelled anomalies; start on a frozen encoder.
 
         Raises:
             UsageError: the distance is the only evidence, and there are none.
@@ -85,10 +115,19 @@ class AnoMem(Detector):
                 "memory to the evidence"
             )
         self.has_head.fill_(self.anomalies is not None and "distance" in self.config.evidence)
+        if isinstance(self.network.encoder, FrozenEncoder):
+            self.network.encoder.load_pretrained()
+            frozen.start_memories(self.network, train, self.batches)
 
     def stages(self) -> list[Stage]:
-        """Encoder, memories and heads together; then, with anomalies, the distance alone."""
-        stages = [self._remembering()]
+        """Encoder, memories and heads together; then, with anomalies, the distance alone.
+
+        With a frozen encoder the memories alone are learned, where ``memory`` asks for it.
+        """
+        if self.frozen is None:
+            stages = [self._remembering()]
+        else:
+            stages = [self._recalling()] if self.config.memory else []
         if bool(self.has_head):
             stages.append(self._measuring())
         return stages
@@ -106,6 +145,22 @@ class AnoMem(Detector):
             share=config.distance_share,
         )
 
+    def _recalling(self) -> Stage:
+        config = self.config
+        return Stage(
+            name="remember",
+            module=self.network.memories,
+            loss=lambda images, generator: frozen.recall_loss(
+                self.network, images, generator, config.variance_weight
+            ),
+            optimizer=optimizer_maker("adam", 1e-3, 0.0),
+            schedule=cosine,
+            epochs=config.epochs,
+            most_steps=frozen.MOST_STEPS,
+            batch_size=config.batch_size,
+            share=1 - config.distance_share,
+        )
+
     def _remembering(self) -> Stage:
         config = self.config
 
@@ -119,7 +174,7 @@ class AnoMem(Detector):
                     {"params": groups[True], "weight_decay": config.weight_decay},
                     {"params": groups[False], "weight_decay": 0.0},
                 ],
-                lr=config.learning_rate * config.batch_size / 256,
+                lr=config.learning_rate * config.a_step / 256,
                 momentum=0.9,
                 nesterov=True,
             )
@@ -157,14 +212,21 @@ class AnoMem(Detector):
         """
         config = self.config
         images, normal = self._with_anomalies(images, config.anomalies_a_step, generator)
+        if config.turned:
+            images, normal = with_turned(images, normal)
         views = Views(smallest=config.smallest_crop, flips=config.flips)
         both = torch.cat([views.draw(images, generator) for _ in range(2)])
         contrasts, variances = [], []
-        for scale, (recall, weight) in enumerate(
-            zip(self.network(both), config.weights, strict=True)
+        own = normal.repeat(2).nonzero()[:, 0]  # others never write into a memory
+        for scale, (features, weight) in enumerate(
+            zip(self.network.features(both), config.weights, strict=True)
         ):
-            observed = self.network.embedded(recall.observed, scale).float()
-            recalled = self.network.embedded(recall.recalled, scale).float()
+            seen = F.normalize(features.float(), dim=1)
+            observed = self.network.embedded(seen, scale).float()
+            recall: Recall = self.network.memories[scale](features[own])
+            recalled = torch.zeros_like(observed).index_copy(
+                0, own, self.network.embedded(recall.recalled, scale).float()
+            )
             contrasts.append(
                 weight
                 * contrast(
@@ -174,8 +236,7 @@ class AnoMem(Detector):
                     temperature=config.temperature,
                 )
             )
-            remembered = recall.recalled[normal.repeat(2)]  # anomalies never write into a memory
-            flat = remembered.permute(0, 2, 3, 1).flatten(0, 2)
+            flat = recall.recalled.permute(0, 2, 3, 1).flatten(0, 2)
             variances.append(weight * config.variance_weight * variance_term(flat))
         terms = {"contrast": torch.stack(contrasts).sum()}
         if config.memory:
@@ -207,9 +268,11 @@ class AnoMem(Detector):
     # --- scoring ------------------------------------------------------------------------------
 
     def cues(self, images: Tensor) -> Cues:
-        """How far each scale is from what it recalls: ``mean_p ||Delta_s(p)||^2``, with its map.
+        """How far each scale is from what it recalls, with its map.
 
-        And the learned distance, where anomalies taught one.
+        The mean over positions of ``||Delta_s(p)||^2``, or of the squared distance within the
+        deviations of normal images there (``DeviationSpread``). And the learned
+        distance, where anomalies taught one.
 
         Closed form (section 7.1, default A). Standardised on held-out normals and averaged, they
         are the score.
@@ -220,9 +283,12 @@ class AnoMem(Detector):
         recalls = self.network(images)
         scores: dict[str, Tensor] = {}
         maps: dict[str, Tensor] = {}
-        if "memory" in self.config.evidence:
-            for scale, recall in enumerate(recalls, start=1):
-                squared = recall.deviation.square().sum(dim=1)
+        if "memory" in self.config.evidence and self.frozen is not None:
+            maps["memory"] = self.frozen.maps(recalls, images.shape[-1], self.config.smoothing)
+            scores["memory"] = self._pooled(maps["memory"])
+        elif "memory" in self.config.evidence:
+            deviations = [recall.deviation for recall in recalls]
+            for scale, squared in enumerate(self._squared(deviations), start=1):
                 scores[f"scale {scale}"] = self._pooled(squared)
                 maps[f"scale {scale}"] = F.interpolate(
                     squared[:, None], size=images.shape[-2:], mode="bilinear", align_corners=False
@@ -236,39 +302,47 @@ class AnoMem(Detector):
             )
         return Cues(scores, maps)
 
+    def _squared(self, deviations: list[Tensor]) -> list[Tensor]:
+        """How far each position deviates, ``(N, h, w)`` a scale."""
+        if self.spread is None:
+            return [each.square().sum(dim=1) for each in deviations]
+        measured: list[Tensor] = self.spread(deviations)
+        return measured
+
     def _pooled(self, squared: Tensor) -> Tensor:
         flat = squared.flatten(1).double()
-        if self.config.pooling == "top":
-            flat = flat.topk(max(1, flat.shape[1] // 10), dim=1).values
+        part = {"mean": 1, "top": 10, "peak": 100}[self.config.pooling]
+        if part > 1:
+            flat = flat.topk(max(1, flat.shape[1] // part), dim=1).values
         return flat.mean(dim=1)
 
     # --- statistics of normal images ----------------------------------------------------------
 
     def images_to_adapt(self, train: int, tune: int) -> int:
-        """Held-out images for the memories' state; training images for the Mahalanobis cue."""
-        return tune + min(train, self._sampled())
+        """Held-out images for the memories' state; training images for statistics."""
+        seen = tune + min(train, self._sampled())
+        return seen if self.frozen is None else seen + self.frozen.images_to_fit(train)
 
     def _sampled(self) -> int:
-        return self.config.statistics_images if "mahalanobis" in self.config.evidence else 0
+        evidence = self.config.evidence
+        needed = "mahalanobis" in evidence or ("memory" in evidence and self.spread is not None)
+        return self.config.statistics_images if needed else 0
 
     def adapt(self, train: ImageCache, tune: ImageCache, tell: Callable[[int, int], None]) -> None:
-        """Fit the Mahalanobis statistics; see on held-out normals whether the memories are alive.
+        """Fit the statistics of deviations and features; see whether the memories are alive.
 
         Raises:
             TrainingError: a memory has collapsed; says what to change.
         """
         sample = train.evenly(self._sampled())
-        total, done = len(sample) + len(tune), 0
-        if len(sample):
-            moments = ClassMoments(1, self.feature_mean.shape[1])
-            for images in self.batches(sample):
-                features = _deepest(self.network(images))
-                moments.add(features, torch.zeros(len(features), dtype=torch.int64))
-                done += len(images)
+        total, done = self.images_to_adapt(len(train), len(tune)), 0
+        if self.frozen is not None:
+            for count in self.frozen.fit(self.network, train, self.batches):
+                done += count
                 tell(done, total)
-            means, precision = moments.statistics(shrink=True)
-            self.feature_mean.copy_(means)
-            self.feature_precision.copy_(precision)
+        for count in self._learn_statistics(sample):
+            done += count
+            tell(done, total)
         found: dict[str, float] = {}
         for images in self.batches(tune):
             for name, value in self.states(images, Generator()).items():
@@ -278,10 +352,30 @@ class AnoMem(Detector):
         self.diagnostics["memories on held-out normals"] = {
             name: round(value, 3) for name, value in found.items()
         }
-        if self.config.memory and "memory" in self.config.evidence:
+        # Nothing collapses that starts from k-means on fixed features; alike features are no fault.
+        if self.frozen is None and self.config.memory and "memory" in self.config.evidence:
             for scale in range(1, self.config.scales + 1):
                 state = {name: found[f"scale {scale}: {name}"] for name in MemoryState._fields}
                 self._refuse_dead(scale, MemoryState(**state))
+
+    def _learn_statistics(self, sample: ImageCache) -> Iterator[int]:
+        """Of deviations and of the deepest features; tells after each batch how many were seen."""
+        if not len(sample):
+            return
+        moments = ClassMoments(1, self.feature_mean.shape[1])
+        spread = None if self.spread is None else self.spread.moments()
+        for images in self.batches(sample):
+            recalls = self.network(images)
+            if spread is not None:
+                spread.add([recall.deviation for recall in recalls])
+            features = _deepest(recalls)
+            moments.add(features, torch.zeros(len(features), dtype=torch.int64))
+            yield len(images)
+        if spread is not None:
+            spread.fit()
+        means, precision = moments.statistics(shrink=True)
+        self.feature_mean.copy_(means)
+        self.feature_precision.copy_(precision)
 
     def _refuse_dead(self, scale: int, state: MemoryState) -> None:
         slots = self.config.slots

@@ -6,16 +6,40 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
+from oddlens.networks.pretrained import encoder_names, is_pretrained
 from oddlens.options import DetectorOptions, Preset
 from oddlens.pretext.augmentation import Flips
+
+FROZEN_DEFAULTS: dict[str, Any] = {
+    "image_size": 256,
+    "slots": 512,
+    "beta": 50.0,
+    "pooling": "peak",
+    "smoothing": 4.0,
+    "batch_size": 16,
+    "epochs": 3,
+    "variance_weight": 0.0,
+    "distance_epochs": 5,
+}
+"""With a frozen encoder; chosen by defects pasted on held-out training images."""
 
 
 class AnoMemOptions(DetectorOptions):
     """Options of ``AnoMem``."""
 
     image_size: int = Field(32, ge=16, le=1024, description="side of the images, in pixels")
-    encoder: Literal["compact", "resnet18"] = Field(
-        "compact", description="compact: for CPUs; resnet18: as CSI and DROC have it (AM-U1)"
+    encoder: str = Field(
+        "compact",
+        description="compact: for CPUs; resnet18: as CSI and DROC have it (AM-U1); "
+        "efficientnet_lite0, timm:<model> or one that you registered: pretrained and frozen, with "
+        "defaults of their own",
+    )
+    locality: int = Field(
+        3, ge=1, le=15, description="frozen encoder: side over which features are averaged, odd"
+    )
+    scaled_by: tuple[Literal["metric", "spread", "place"], ...] = Field(
+        ("metric", "spread", "place"),
+        description="frozen encoder: statistics of normal deviations that say how unusual one is",
     )
     widths: tuple[PositiveInt, ...] = Field(
         (32, 64, 128), min_length=1, description="compact: channels of the encoder's stages"
@@ -27,7 +51,9 @@ class AnoMemOptions(DetectorOptions):
     slots: int = Field(64, ge=2, le=4096, description="prototypes of each scale (AM-U6)")
     beta: float = Field(8.0, gt=0, description="inverse temperature of recall (AM-U5)")
     memory: bool = Field(
-        True, description="contrast through the memories; false is SimCLR with unused memories"
+        True,
+        description="contrast through the memories; false is SimCLR with unused memories, and with "
+        "a frozen encoder k-means alone",
     )
     evidence: tuple[Literal["memory", "distance", "mahalanobis"], ...] = Field(
         ("memory", "distance"),
@@ -37,10 +63,19 @@ class AnoMemOptions(DetectorOptions):
         "mean feature (SSD), the baseline",
     )
     statistics_images: int = Field(
-        2000, ge=2, description="mahalanobis: training images its statistics come from, at most"
+        2000, ge=2, description="training images that statistics come from, at most"
     )
-    pooling: Literal["mean", "top"] = Field(
-        "mean", description="over positions; top: the largest tenth, for local defects"
+    measure: Literal["spread", "length"] = Field(
+        "spread",
+        description="of a deviation: within those of normal images at its place, or its length",
+    )
+    pooling: Literal["mean", "top", "peak"] = Field(
+        "mean",
+        description="over positions; top: the largest tenth, for local defects; peak: the largest "
+        "hundredth, for small ones",
+    )
+    smoothing: float = Field(
+        0.0, ge=0, description="frozen encoder: sigma of the Gaussian that smooths maps, in pixels"
     )
     temperature: float = Field(0.2, gt=0, description="of contrast (AM-U12)")
     scale_weights: tuple[float, ...] = Field(
@@ -53,11 +88,16 @@ class AnoMemOptions(DetectorOptions):
         0.2, gt=0, le=1, description="views: least share of an image's area that a crop shows"
     )
     flips: Flips = Field("none", description="views: random mirroring")
+    turned: bool = Field(
+        True, description="contrast images with their quarter turns, which memory never learns"
+    )
     learning_rate: float = Field(
-        0.06, gt=0, description="base learning rate, for 256 images a step"
+        0.06, gt=0, description="base learning rate, for 256 images a step, turns among them"
     )
     weight_decay: float = Field(3e-4, ge=0, description="not of memories, norms and biases")
-    batch_size: int = Field(128, ge=2, description="images a step, each in two views")
+    batch_size: int = Field(
+        32, ge=2, description="images a step, each in two views, and its turns beside it"
+    )
     anomalies_a_step: int = Field(
         16, ge=1, description="labelled anomalies beside the images of a step, where there are some"
     )
@@ -76,7 +116,23 @@ class AnoMemOptions(DetectorOptions):
         """``paper`` is ResNet-18 with larger memories; the published values are not known."""
         if preset == "compact":
             return {}
-        return {"encoder": "resnet18", "slots": 256, "batch_size": 256, "epochs": 500}
+        return {"encoder": "resnet18", "slots": 256, "batch_size": 64, "epochs": 500}
+
+    @property
+    def a_step(self) -> int:
+        """Images of a step, turns among them."""
+        return self.batch_size * (4 if self.turned else 1)
+
+    @classmethod
+    def make(cls, given: dict[str, Any]) -> Self:
+        """Validate what a caller gave; a frozen encoder has defaults of its own."""
+        frozen = isinstance(given.get("encoder"), str) and is_pretrained(given["encoder"])
+        return super().make({**FROZEN_DEFAULTS, **given} if frozen else given)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the encoder is a pretrained one."""
+        return is_pretrained(self.encoder)
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -85,6 +141,14 @@ class AnoMemOptions(DetectorOptions):
 
     @model_validator(mode="after")
     def _scales_fit(self) -> Self:
+        if self.encoder not in ("compact", "resnet18") and not self.frozen:
+            raise ValueError(
+                f"there is no encoder {self.encoder!r}: use compact, resnet18, "
+                f"{', '.join(encoder_names())} or timm:<model>, or register yours before fitting "
+                "and loading (oddlens.networks.pretrained.register_encoder)"
+            )
+        if self.locality % 2 == 0:
+            raise ValueError(f"locality {self.locality} has no middle: use an odd number")
         stages = len(self.widths) if self.encoder == "compact" else 4
         if self.scales > stages:
             raise ValueError(f"scales {self.scales} is more than the encoder's {stages} stages")

@@ -17,7 +17,7 @@ class MemoryNetwork(nn.Module):
         channels: of its scales.
         slots: prototypes of each scale.
         beta: of the memories.
-        embedding: entries of what is contrasted (AM-U8).
+        embedding: entries of what is contrasted (AM-U8); 0 where nothing is.
     """
 
     def __init__(
@@ -33,13 +33,18 @@ class MemoryNetwork(nn.Module):
         self.memories = nn.ModuleList(PrototypeMemory(slots, each, beta) for each in channels)
         self.heads = nn.ModuleList(
             nn.Sequential(nn.Linear(each, each), nn.ReLU(), nn.Linear(each, embedding))
-            for each in channels
+            for each in (channels if embedding else ())
         )
 
     def forward(self, images: Tensor) -> list[Recall]:
         """What every memory makes of images ``(N, 3, S, S)`` in [0, 1], shallow to deep."""
-        features = self.encoder(images * 2 - 1)
+        features = self.features(images)
         return [memory(each) for memory, each in zip(self.memories, features, strict=True)]
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """What the encoder sees in images ``(N, 3, S, S)`` in [0, 1], shallow to deep."""
+        found: list[Tensor] = self.encoder(images * 2 - 1)
+        return found
 
     def embedded(self, maps: Tensor, scale: int) -> Tensor:
         """Unit vectors ``(N, C, H, W)`` or their recalls, averaged, to ``(N, embedding)``."""
