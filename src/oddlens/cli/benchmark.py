@@ -150,6 +150,7 @@ def benchmark(
     refuse_odd(chosen_protocol, odd, odd_root)
     options, config = _options(method, preset, settings or [], data, chosen_protocol.content)
     if download:
+        screen.note(f"fetching {data}, where it is not there yet")
         open_data(data, root, download=True)
     loaded = load_data(data, root)
     if odd is not None:

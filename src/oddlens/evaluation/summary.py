@@ -203,7 +203,7 @@ def mean_of_more(records: Sequence[Record]) -> dict[str, float]:
         for name, value in record.more_metrics.items():
             if not name.endswith(("_low", "_high")):
                 found.setdefault(name, []).append(value)
-    return {name: fmean(values) for name, values in found.items()}
+    return {name: fmean(found[name]) for name in sorted(found)}
 
 
 def percent(spread: Spread | float | None) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tarfile
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from oddlens.errors import DataError
+from oddlens.images.files import list_files
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ def fetch(downloads: Sequence[Download], root: Path) -> None:
     """
     import pooch
 
+    pooch.get_logger().setLevel("WARNING")  # who calls this says what is fetched
     for each in downloads:
         try:
             pooch.retrieve(
@@ -49,10 +52,7 @@ def fetch(downloads: Sequence[Download], root: Path) -> None:
                 progressbar=False,
             )
             if each.name.endswith(".tar.gz"):
-                archive = root / each.name
-                with tarfile.open(archive) as packed:
-                    packed.extractall(root, filter="data")
-                archive.unlink()
+                _unpack(root / each.name, root)
         except ValueError as error:
             raise DataError(
                 f"{each.url}: what was fetched has another hash than {each.md5}; try again later, "
@@ -60,3 +60,15 @@ def fetch(downloads: Sequence[Download], root: Path) -> None:
             ) from error
         except (OSError, tarfile.TarError) as error:  # of requests' errors too
             raise DataError(f"{each.url}: cannot be fetched into {root} ({error})") from error
+
+
+def _unpack(archive: Path, root: Path) -> None:
+    """Move the files of an archive to their places, each of them whole, and delete the archive."""
+    with tempfile.TemporaryDirectory(dir=root) as folder:
+        with tarfile.open(archive) as packed:
+            packed.extractall(folder, filter="data")
+        for path in list_files(Path(folder)):
+            place = root / path.relative_to(folder)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(place)
+    archive.unlink()
