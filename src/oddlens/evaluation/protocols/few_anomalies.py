@@ -56,8 +56,8 @@ class FewAnomalies(Protocol):
             )
 
     def targets(self, data: ClassData) -> Sequence[str]:
-        """Every class."""
-        return data.classes
+        """Every class that there is something of to learn from."""
+        return OneVsAll().targets(data)
 
     def images(self, data: ClassData, target: str, seed: int) -> TrialImages:
         """One class and some labelled anomalies to learn from, everything to be tested on.
