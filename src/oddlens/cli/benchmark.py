@@ -142,7 +142,7 @@ def benchmark(
     from oddlens.evaluation.records import RecordFile
     from oddlens.evaluation.runner import run_trials
     from oddlens.evaluation.trial import load_data
-    from oddlens.images.catalogue import open_data
+    from oddlens.images.catalogue import find_entry, open_data
 
     screen = Screen(as_json=as_json, quiet=quiet)
     chosen_protocol = get_protocol(protocol)
@@ -150,7 +150,8 @@ def benchmark(
     refuse_odd(chosen_protocol, odd, odd_root)
     options, config = _options(method, preset, settings or [], data, chosen_protocol.content)
     if download:
-        screen.note(f"fetching {data}, where it is not there yet")
+        if find_entry(data).downloads:
+            screen.note(f"fetching {data}, where it is not there yet")
         open_data(data, root, download=True)
     loaded = load_data(data, root)
     if odd is not None:
