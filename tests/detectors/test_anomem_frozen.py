@@ -66,6 +66,20 @@ def test_it_finds_and_localizes_what_is_odd(fitted: AnoMem) -> None:
     assert only[bright].mean() > only[~bright].mean() + 1
 
 
+def test_a_surface_is_compared_with_itself() -> None:
+    options = {"encoder": "toy", "image_size": SIDE, "slots": 8, "scales": 2}
+    normal, other = plates(20), plates(4, 7, odd=True)
+    of_object = AnoMem(**options).fit(normal, seed=1, device="cpu")
+    of_surface = AnoMem(**options, subject="surface").fit(normal, seed=1, device="cpu")
+    images = torch.from_numpy(other).permute(0, 3, 1, 2).float() / 255
+    plain = of_object.raw_cues(images).maps["memory"]
+    relative = of_surface.raw_cues(images).maps["memory"]
+    taken_off = (plain - relative).flatten(1)
+    assert float(taken_off.std(dim=1).max()) < 1e-4  # one number an image
+    share_below = (relative < 0).float().mean(dim=(1, 2))
+    assert float((share_below - 0.5).abs().max()) < 0.1  # its median, but for the enlarging
+
+
 def test_the_encoder_is_the_published_one_after_fitting(fitted: AnoMem) -> None:
     published = FrozenEncoder("efficientnet_lite0", 3, SIDE)
     published.load_pretrained()

@@ -65,9 +65,8 @@ class AnoMem(Detector):
             encoder = FrozenEncoder(
                 config.encoder, config.scales, config.image_size, config.locality
             )
-            self.frozen = frozen.Frozen(
-                config.slots, encoder.channels, encoder.sides, config.scaled_by
-            )
+            surface = config.subject == "surface"
+            self.frozen = frozen.Frozen(encoder, config.slots, config.scaled_by, relative=surface)
         elif config.encoder == "resnet18":
             encoder = ResNet18(config.scales, small=config.image_size < 96)
         else:

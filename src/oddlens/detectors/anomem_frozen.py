@@ -27,6 +27,7 @@ from oddlens.errors import UsageError
 from oddlens.images import ImageCache
 from oddlens.networks.memory import PrototypeMemory, Recall
 from oddlens.networks.memory_network import MemoryNetwork
+from oddlens.networks.pretrained import FrozenEncoder
 from oddlens.pretext.contrast import variance_term
 
 _POSITIONS = 30_000
@@ -133,23 +134,26 @@ class Frozen(nn.Module):
     """What AnoMem does otherwise where the encoder is frozen.
 
     Args:
+        encoder: that the memories read.
         slots: prototypes of each scale.
-        channels: of the scales.
-        sides: of the scales' feature maps.
         scaled_by: which statistics scale a deviation: "metric", "spread", "place".
+        relative: take the median of each image off its map.
     """
 
     def __init__(
         self,
+        encoder: FrozenEncoder,
         slots: int,
-        channels: Sequence[int],
-        sides: Sequence[tuple[int, int]],
         scaled_by: Sequence[str],
+        *,
+        relative: bool = False,
     ) -> None:
         super().__init__()
         self._scaled_by = frozenset(scaled_by)
+        self._relative = relative
         self.normal = nn.ModuleList(
-            NormalDeviations(slots, *each) for each in zip(channels, sides, strict=True)
+            NormalDeviations(slots, *each)
+            for each in zip(encoder.channels, encoder.sides, strict=True)
         )
 
     def maps(self, recalls: Sequence[Recall], size: int, sigma: float) -> Tensor:
@@ -166,7 +170,11 @@ class Frozen(nn.Module):
             resized(normal(recall), coarse)
             for normal, recall in zip(self.normal, recalls, strict=True)
         ]
-        return resized(smoothed(torch.stack(each).mean(dim=0), sigma * coarse / size), size)
+        maps = smoothed(torch.stack(each).mean(dim=0), sigma * coarse / size)
+        if self._relative:
+            # Another batch of a surface is unlike the training images everywhere; a defect is not.
+            maps = maps - maps.flatten(1).median(dim=1).values[:, None, None]
+        return resized(maps, size)
 
     def images_to_fit(self, train: int) -> int:
         """How many images ``fit`` looks at, of so many."""

@@ -41,6 +41,11 @@ class AnoMemOptions(DetectorOptions):
         ("metric", "spread", "place"),
         description="frozen encoder: statistics of normal deviations that say how unusual one is",
     )
+    subject: Literal["object", "surface"] = Field(
+        "object",
+        description="frozen encoder: what the images show; of a surface, an irregular texture that "
+        "differs as a whole from image to image, a map is what exceeds the image's own median",
+    )
     widths: tuple[PositiveInt, ...] = Field(
         (32, 64, 128), min_length=1, description="compact: channels of the encoder's stages"
     )
