@@ -18,7 +18,7 @@ def fonts(
     where: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[FONT]...",
+            metavar="FONT",
             help="Font files (.ttf, .otf, .ttc) or folders of them; default: those that come with "
             "matplotlib.",
             show_default=False,
