@@ -20,6 +20,7 @@ from oddlens.evaluation.protocols import PROTOCOLS
 from oddlens.evaluation.records import RecordFile
 from oddlens.images.catalogue import CATALOGUE
 from tests.cli.conftest import Run
+from tests.images.catalogue.made import attacks, category
 from tests.toys import Toy
 
 QUICK = ("one-vs-all", "--data", "digits", "--epochs", "1", "--device", "cpu")
@@ -100,6 +101,18 @@ def test_the_help_names_every_protocol_and_data_set() -> None:
         (["one-vs-all", "--seeds", "x"], 2, "write numbers"),
         (["one-vs-all", "--epochs", "1", "--max-minutes", "1"], 2, "exclude each other"),
         (["one-vs-all", "--max-minutes", "0"], 2, "must be above 0"),
+        (["one-vs-all", "--odd", "textures"], 2, "--odd goes with out-of-distribution"),
+        (["style", "--odd-root", "{nowhere}"], 2, "--odd-root goes with out-of-distribution"),
+        (["out-of-distribution"], 2, "needs a data set whose test images are odd: give --odd"),
+        (["out-of-distribution", "--odd", "mnist"], 2, "give --odd-root"),
+        (["out-of-distribution", "--odd", "textur"], 2, "did you mean textures"),
+        (["localization"], 2, "digits has classes and no categories"),
+        (["presentation-attack"], 2, "digits has no class bonafide"),
+        (
+            ["one-vs-all", "--download", "--data", "mvtec", "--root", "{nowhere}"],
+            2,
+            "mvtec cannot be fetched by --download",
+        ),
         (["one-vs-all", "--gammas", "0.1"], 2, "--gammas goes with few-anomalies"),
         (["few-anomalies"], 2, "ssm learns from normal images alone"),
         (["few-anomalies", "--method", "anomem", "--gammas", "x"], 2, "--gammas x: write numbers"),
@@ -208,6 +221,50 @@ def test_a_sweep_of_labelled_anomalies_goes_on_where_it_was(
         (0.2, "all"): fifth,
         (0.2, "single"): fifth,
     }
+
+
+# --- the other protocols ------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("toy")
+def test_out_of_distribution_from_the_command_line_goes_on(run: Run, tmp_path: Path) -> None:
+    call = ("benchmark", "out-of-distribution", "--data", "digits", "--odd", "textures")
+    rest = ("--method", "toy", "--epochs", "1", "--device", "cpu", "--out", tmp_path)
+    first, again = (run(*call, *rest) for _ in range(2))
+    assert first.code == again.code == 0, first.err
+    assert "all classes, odd textures" in first.out
+    assert "fpr_at_95_tpr" in first.out
+    assert "recorded earlier" in again.err
+    (record,) = RecordFile(tmp_path / "out_of_distribution_digits.jsonl").read()
+    assert record.setting.keys() == {"odd", "odd_sha256"}
+    told = json.loads(run(*call, *rest, "--json").out)
+    assert told["summaries"][0]["more_metrics"] == pytest.approx(record.more_metrics)
+
+
+@pytest.mark.usefixtures("toy")
+def test_localization_and_attacks_from_the_command_line(run: Run, tmp_path: Path) -> None:
+    rest = ("--method", "toy", "--epochs", "1", "--device", "cpu", "--out", tmp_path / "r")
+    for name in ("cup", "nut"):
+        category(tmp_path / "mvtec" / name, each=6)
+    call = ("benchmark", "localization", "--data", "mvtec", "--root", tmp_path / "mvtec", *rest)
+    outcome = run(*call)
+    assert outcome.code == 0, outcome.err
+    assert "mean of 2 classes" in outcome.out
+    assert outcome.out.count("aupro ") == 3
+    root = attacks(tmp_path / "faces", each=8)
+    outcome = run("benchmark", "presentation-attack", "--data", "attacks", "--root", root, *rest)
+    assert outcome.code == 0, outcome.err
+    assert "apcer_at_bpcer_pooled" in outcome.out
+    (record,) = RecordFile(tmp_path / "r" / "presentation_attack_attacks_faces.jsonl").read()
+    assert str(tmp_path) not in record.model_dump_json()
+
+
+def test_style_is_never_mirrored_and_faces_are() -> None:
+    from oddlens.cli.benchmark import _options
+
+    assert _options("multitask", "compact", [], "cub200", "style")[0]["flips"] == "none"
+    assert _options("multitask", "compact", [], "cub200")[0]["flips"] == "horizontal"
+    assert _options("multitask", "compact", [], "folder", "faces")[0]["flips"] == "horizontal"
 
 
 # --- flips ------------------------------------------------------------------------------------

@@ -16,11 +16,12 @@ from sklearn.metrics import roc_auc_score
 from oddlens.detectors import METHODS, get_method
 from oddlens.errors import DataError, Interrupted, UsageError
 from oddlens.evaluation.origin import checkout, origin, peak_memory_mib, restart_peak_memory
-from oddlens.evaluation.protocols import Trial
+from oddlens.evaluation.protocols import Tested, Trial
 from oddlens.evaluation.protocols.one_vs_all import OneVsAll
 from oddlens.evaluation.records import Record, RecordFile
 from oddlens.evaluation.runner import run_trials
 from oddlens.evaluation.trial import load_data, run_trial
+from oddlens.images.catalogue import ClassData
 from oddlens.jsonable import plain
 from tests.toys import Toy
 
@@ -150,8 +151,8 @@ def test_a_test_part_that_gives_no_interval_is_refused_before_training(tmp_path:
 
 
 def test_what_a_protocol_reports_beside_auroc_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    def metrics(self: OneVsAll, scores: Any, labels: Any) -> dict[str, float]:
-        return {"count": float(len(scores)), "anomalous": float(labels.sum())}
+    def metrics(self: OneVsAll, data: ClassData, tested: Tested) -> dict[str, float]:
+        return {"count": float(len(tested.scores)), "anomalous": float(tested.labels.sum())}
 
     monkeypatch.setattr(OneVsAll, "metrics", metrics)
     record = run_trial(trial("3"))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from oddlens import __version__
-from oddlens.cli import benchmark, check, demo, ensemble, evaluate, fit, info, score
+from oddlens.cli import benchmark, check, compare, demo, ensemble, evaluate, fit, fonts, info, score
 
 app = typer.Typer(
     name="oddlens",
@@ -41,6 +41,8 @@ app.command("ensemble")(ensemble.ensemble)
 app.command("score")(score.score)
 app.command("evaluate")(evaluate.evaluate)
 app.command("benchmark")(benchmark.benchmark)
+app.command("compare")(compare.compare)
 app.command("check")(check.check)
 app.command("info")(info.info)
 app.command("demo")(demo.demo)
+app.command("fonts")(fonts.fonts)

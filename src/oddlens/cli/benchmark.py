@@ -5,38 +5,42 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from oddlens.cli.benchmark_table import tell_outcome
 from oddlens.cli.options import Device, JsonFlag, Preset, QuietFlag, parse_settings, suggestion
 from oddlens.cli.runner import verb
 from oddlens.cli.screen import Screen
-from oddlens.cli.sweep import read_sweep
+from oddlens.cli.sweep import read_odd, read_sweep, refuse_odd
 from oddlens.cli.trial_table import TrialTable, title
 from oddlens.errors import UsageError
 
 if TYPE_CHECKING:
-    from oddlens.evaluation.protocols import Trial
     from oddlens.evaluation.runner import Outcome
-    from oddlens.evaluation.summary import Published, Summary
-    from oddlens.images.catalogue import ClassData
+    from oddlens.images.catalogue import Content
 
 
 @verb
 def benchmark(
     protocol: Annotated[
         str,
-        typer.Argument(metavar="PROTOCOL", help="A way to evaluate: one-vs-all, few-anomalies."),
+        typer.Argument(
+            metavar="PROTOCOL",
+            help="A way to evaluate: one-vs-all, few-anomalies, style, out-of-distribution, "
+            "localization or presentation-attack.",
+        ),
     ],
     data: Annotated[
         str,
         typer.Option(
             "--data",
-            help="A data set: fashion-mnist, mnist, cifar10, digits, or folder for any tree of "
-            "train/<class> and test/<class>.",
+            help="A data set: fashion-mnist, mnist, cifar10, cifar100, svhn, digits, textures, "
+            "mvtec, magnetic-tile, elpv, retinal-oct, cub200, foundertype, wmca, siw-m, attacks, "
+            "or folder for any tree of train/<class> and test/<class>.",
         ),
     ],
     method: Annotated[str, typer.Option("--method", help="Which detector.")],
@@ -47,8 +51,17 @@ def benchmark(
         ),
     ],
     root: Annotated[
-        Path | None, typer.Option("--root", help="Where the data set lies; digits needs none.")
+        Path | None,
+        typer.Option("--root", help="Where the data set lies; digits and textures need none."),
     ] = None,
+    download: Annotated[
+        bool,
+        typer.Option(
+            "--download",
+            help="Fetch what is not there yet into --root (and --odd-root): fashion-mnist, mnist, "
+            "cifar10, cifar100, svhn.",
+        ),
+    ] = False,
     preset: Annotated[
         Preset, typer.Option("--preset", help="A fast network, or the published one (for a GPU).")
     ] = "compact",
@@ -102,6 +115,15 @@ def benchmark(
             "or both; default: all.",
         ),
     ] = None,
+    odd: Annotated[
+        str | None,
+        typer.Option(
+            "--odd", help="out-of-distribution: the data set whose test images are odd, by name."
+        ),
+    ] = None,
+    odd_root: Annotated[
+        Path | None, typer.Option("--odd-root", help="out-of-distribution: where that one lies.")
+    ] = None,
     device: Annotated[Device, typer.Option("--device", help="Where to compute.")] = "auto",
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
@@ -120,21 +142,30 @@ def benchmark(
     from oddlens.evaluation.records import RecordFile
     from oddlens.evaluation.runner import run_trials
     from oddlens.evaluation.trial import load_data
+    from oddlens.images.catalogue import find_entry, open_data
 
     screen = Screen(as_json=as_json, quiet=quiet)
     chosen_protocol = get_protocol(protocol)
     sweep = read_sweep(chosen_protocol, method, gammas, anomalies)
-    options, config = _options(method, preset, settings or [], data)
+    refuse_odd(chosen_protocol, odd, odd_root)
+    options, config = _options(method, preset, settings or [], data, chosen_protocol.content)
+    if download:
+        if find_entry(data).downloads:
+            screen.note(f"fetching {data}, where it is not there yet")
+        open_data(data, root, download=True)
     loaded = load_data(data, root)
+    if odd is not None:
+        sweep = [read_odd(odd, odd_root, download=download)]
     targets = chosen_protocol.targets(loaded)
     if classes is not None:
         targets = read_classes(classes, targets)
+    digests = {target: chosen_protocol.digest(loaded, target) for target in targets}
     trials = [
         Trial(
             protocol=chosen_protocol.name,
             data=data,
             root=root,
-            data_sha256=loaded.sha256,
+            data_sha256=digests[target],
             target=target,
             method=method.lower(),
             options=options,
@@ -144,6 +175,7 @@ def benchmark(
             test_limit=test_limit,
             device=device,
             setting=setting,
+            places={} if odd_root is None else {"odd_root": odd_root},
         )
         for setting in sweep
         for seed in chosen_seeds
@@ -154,9 +186,11 @@ def benchmark(
         screen.note(f"{jobs} trials share the machine, so a budget in minutes buys less; recorded")
     table = TrialTable(trials, silent=as_json or quiet)
     with table:
-        outcome = run_trials(trials, file, jobs=jobs, command=_command(root, out), watcher=table)
+        outcome = run_trials(
+            trials, file, jobs=jobs, command=_command(root, odd_root, out), watcher=table
+        )
     _tell_warnings(screen, outcome, table, config)
-    _tell(screen, outcome, loaded, trials, file.path)
+    tell_outcome(screen, outcome, loaded, trials, file.path)
     if outcome.failed:
         raise typer.Exit(1)
 
@@ -207,9 +241,16 @@ def results_file(out: Path, protocol: str, data: str) -> Path:
 
 
 def _options(
-    method: str, preset: str, settings: Sequence[str], data: str
+    method: str,
+    preset: str,
+    settings: Sequence[str],
+    data: str,
+    content: Content | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A trial's options, with flips and shifts that fit the data, and the whole configuration."""
+    """A trial's options, with flips and shifts that fit the data, and the whole configuration.
+
+    ``content`` is what the images show where the protocol says it, and not the data set.
+    """
     from oddlens.detectors import get_method
     from oddlens.images.catalogue import find_entry, fitting_flips, fitting_jitter
 
@@ -218,7 +259,7 @@ def _options(
     given = parse_settings(settings, known, method)
     if "preset" in given:
         raise UsageError("--set preset: write it as --preset")
-    content = find_entry(data).content
+    content = content or find_entry(data).content
     flips, jitter = fitting_flips(content), fitting_jitter(content)
     if "jitter" in known and jitter:
         given.setdefault("jitter", jitter)
@@ -233,10 +274,10 @@ def _options(
     return options, detector(**options).config.model_dump(mode="json")
 
 
-def _command(root: Path | None, out: Path) -> str:
+def _command(*places: Path | None) -> str:
     """The command as it was given, with no place on this machine in it."""
     arguments = sys.argv[1:]
-    for place in filter(None, (root, out)):
+    for place in filter(None, places):
         arguments = [each.replace(str(place), place.name or ".") for each in arguments]
     return shlex.join(["oddlens", *arguments])
 
@@ -265,90 +306,3 @@ def _tell_warnings(
         )
     for trial, reason in outcome.failed:
         screen.warn(f"{title(trial)} failed: {reason}")
-
-
-def _tell(
-    screen: Screen,
-    outcome: Outcome,
-    data: ClassData,
-    trials: Sequence[Trial],
-    path: Path,
-) -> None:
-    from oddlens.evaluation.summary import published, summarise
-
-    screen.note(f"records: {path}")
-    others = published(trials[0].protocol, data.name)
-    summaries = summarise(outcome.records)
-    facts = {
-        "file": path,
-        "data": data.name,
-        "data_note": data.note,
-        "trials": len(trials),
-        "done": len(outcome.records),
-        "recorded_earlier": outcome.skipped,
-        "failed": [
-            {
-                "target": trial.target,
-                "seed": trial.seed,
-                "reason": reason,
-                **({"setting": trial.setting} if trial.setting else {}),
-            }
-            for trial, reason in outcome.failed
-        ],
-        "summaries": [_as_json(summary) for summary in summaries],
-        "published": [vars(each) for each in others],
-    }
-    rows = [row for summary in summaries for row in _rows(summary)]
-    rows += _published_rows(others) if rows else []
-    screen.result(facts, rows, headers=["normal class", "AUROC, %", "95 % interval", "seeds", ""])
-
-
-def _as_json(summary: Summary) -> dict[str, Any]:
-    return {
-        **vars(summary.configuration),
-        "setting": summary.records[0].setting,
-        "options": summary.records[0].options,
-        "classes": {name: vars(spread) for name, spread in summary.classes.items()},
-        "mean": vars(summary.mean) if summary.mean else None,
-        "mean_of_means": summary.mean_of_means,
-        "cues": summary.cues,
-    }
-
-
-def _rows(summary: Summary) -> Iterator[list[str]]:
-    """A row for each class, one for their mean, one for each cue alone."""
-    from oddlens.evaluation.summary import percent, told
-
-    setting = told(summary.records[0].setting)
-    for name, spread in summary.classes.items():
-        own = [record for record in summary.records if record.target == name]
-        minutes = sum(record.fit_seconds for record in own) / len(own) / 60
-        interval = ""
-        if len(own) == 1:
-            metrics = own[0].metrics
-            low, high = 100 * metrics.image_auroc_low, 100 * metrics.image_auroc_high
-            interval = f"{low:.1f} to {high:.1f}"
-        seeds = ", ".join(map(str, spread.seeds))
-        named = f"{name}, {setting}" if setting else name
-        yield [named, percent(spread), interval, seeds, f"{minutes:.1f} min"]
-    configuration = summary.configuration
-    about = [configuration.data_note]
-    if configuration.test_limit is not None:
-        about.append(f"{configuration.test_limit:,} test images only")
-    mean = summary.mean if summary.mean is not None else summary.mean_of_means
-    seeds = ", ".join(map(str, summary.mean.seeds)) if summary.mean is not None else ""
-    count = len(summary.classes)
-    of = f"mean of {count:,} {'class' if count == 1 else 'classes'}"
-    of += f", {setting}" if setting else ""
-    yield [of, percent(mean), "", seeds, "; ".join(filter(None, about))]
-    for cue, value in summary.cues.items():
-        yield [f"  cue {cue} alone", percent(value), "", "", ""]
-
-
-def _published_rows(others: Sequence[Published]) -> Iterator[list[str]]:
-    from oddlens.evaluation.summary import percent, told
-
-    for other in others:
-        source = f"{other.source}; {other.note}" if other.note else other.source
-        who = ", ".join(filter(None, (other.who, told(other.setting))))
-        yield [f"published: {who}, all classes", percent(other.mean), "", "", source]

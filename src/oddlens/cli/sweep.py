@@ -1,8 +1,9 @@
-"""``--gammas`` and ``--anomalies`` of ``oddlens benchmark``: what a protocol sweeps."""
+"""``--gammas``, ``--anomalies`` and ``--odd`` of ``oddlens benchmark``: what a protocol sets."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oddlens.errors import UsageError
@@ -42,6 +43,41 @@ def read_sweep(
         )
     shares = list(few_anomalies.GAMMAS) if not gammas else [_share(word) for word in _words(gammas)]
     return [*few_anomalies.settings(shares, _words(anomalies or ["all"]))]
+
+
+def refuse_odd(protocol: Protocol, odd: str | None, odd_root: Path | None) -> None:
+    """Refuse ``--odd`` where it does not belong, and its absence where it does.
+
+    Raises:
+        UsageError: see above.
+    """
+    if "odd" in protocol.settings:
+        if odd is None:
+            raise UsageError(
+                f"{protocol.name} needs a data set whose test images are odd: give --odd, and "
+                "--odd-root with where it lies"
+            )
+    elif odd is not None or odd_root is not None:
+        option = "--odd" if odd is not None else "--odd-root"
+        raise UsageError(f"{option} goes with out-of-distribution, not with {protocol.name}")
+
+
+def read_odd(name: str, root: Path | None, *, download: bool) -> dict[str, Any]:
+    """The setting of trials against an odd data set.
+
+    Raises:
+        UsageError: there is no such data set, or it needs a folder.
+        DataError: it cannot be read.
+    """
+    from oddlens.evaluation.protocols.out_of_distribution import open_odd
+    from oddlens.images.catalogue import find_entry, open_data
+
+    if root is None and not find_entry(name).embedded:
+        raise UsageError(f"--odd {name} needs a folder with it: give --odd-root")
+    if download:
+        open_data(name, root, download=True)
+    odd = open_odd(find_entry(name).name, root)
+    return {"odd": odd.name, "odd_sha256": odd.sha256}
 
 
 def _words(given: Sequence[str]) -> list[str]:

@@ -9,8 +9,6 @@ perspective (``brick``) look alike.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +19,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from oddlens.demo.defects import DEFECTS, Grey, add_defect
-from oddlens.errors import DataError, UsageError
+from oddlens.demo.whole import README, made_whole
+from oddlens.errors import UsageError
 
 Surface: TypeAlias = Literal["brick", "gravel", "grass"]
 SURFACES: tuple[str, ...] = get_args(Surface)
@@ -159,24 +158,12 @@ def make_surface_dataset(
         f"oddlens demo data: surface={surface} seed={seed} size={size} "
         f"train={n_train} good={n_good} defective={n_defective}"
     )
-    if _is_there(out, marker):
-        return out
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-        made.chmod(0o755)
-        try:
-            _write_images(made, surface, seed, size, n_train, n_good, n_defective)
-            _write_readme(made, surface, marker)
-            made.replace(out)
-        except BaseException:
-            shutil.rmtree(made, ignore_errors=True)
-            raise
-    except OSError as error:
-        raise DataError(
-            f"{out}: the demo data cannot be written ({error.strerror or error}); "
-            "choose another folder or make room"
-        ) from error
+
+    def write(root: Path) -> None:
+        _write_images(root, surface, seed, size, n_train, n_good, n_defective)
+        _write_readme(root, surface, marker)
+
+    made_whole(out, marker, write)
     return out
 
 
@@ -190,19 +177,6 @@ def _check(surface: str, seed: int, size: int, counts: dict[str, int]) -> None:
     for name, count in counts.items():
         if count < 1:
             raise UsageError(f"{name} is {count}; it must be at least 1")
-
-
-def _is_there(out: Path, marker: str) -> bool:
-    """Whether ``out`` already holds this very data set; an empty or absent folder is free."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return False
-    readme = out / "README.txt"
-    if readme.is_file() and readme.read_text(encoding="utf-8").partition("\n")[0] == marker:
-        return True
-    raise DataError(
-        f"{out}: there is something else already; choose another folder for the demo data, "
-        "or delete this one"
-    )
 
 
 def _write_images(
@@ -240,4 +214,4 @@ def _write_readme(root: Path, surface: str, marker: str) -> None:
     text = _README.format(
         marker=marker, surface=surface, border=test.left, kinds=kinds, tolerance=TOLERANCE
     )
-    (root / "README.txt").write_text(text, encoding="utf-8")
+    (root / README).write_text(text, encoding="utf-8")

@@ -140,22 +140,62 @@ def evaluate(
         progress=progress,
     )
     seconds = time.perf_counter() - started
-    images = _predicted_images(layout, predictions)
-    try:
-        evaluation = _evaluate_images(predictions, images, root, bootstrap, seed)
-    except KeyboardInterrupt as error:
-        raise Interrupted("stopped while computing image metrics", partial=predictions) from error
-    evaluation.metrics.update(
-        n_skipped=len(predictions.skipped),
-        ms_per_image=1000 * seconds / len(images),
-        provenance={
-            **_provenance(root, detector),
-            "resolution": resolution,
-            "bootstrap": bootstrap,
-            "seed": seed,
-            "aupro_fpr_limit": FPR_LIMIT,
+    return evaluate_predictions(
+        predictions,
+        layout,
+        out=out,
+        resolution=resolution,
+        bootstrap=bootstrap,
+        seed=seed,
+        progress=progress,
+        facts={
+            "ms_per_image": 1000 * seconds / max(len(predictions), 1),
+            "provenance": _provenance(root, detector),
         },
     )
+
+
+def evaluate_predictions(
+    predictions: Predictions,
+    layout: DatasetLayout,
+    *,
+    out: str | Path | None = None,
+    resolution: int | None = None,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    progress: Progress | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Evaluation:
+    """The second half of ``evaluate``: measure predictions that were made already.
+
+    Args:
+        predictions: of images of the layout's test set, of all or of some.
+        layout: the data set.
+        out: as of ``evaluate``, as the next four.
+        resolution: see there.
+        bootstrap: see there.
+        seed: see there.
+        progress: see there.
+        facts: stand among the metrics as they are; a ``provenance`` is added to.
+
+    Raises:
+        DataError: a prediction is of no test image, or none is of a normal or an anomalous one.
+        Interrupted: see ``evaluate``.
+    """
+    images = _predicted_images(layout, predictions)
+    try:
+        evaluation = _evaluate_images(predictions, images, layout.root, bootstrap, seed)
+    except KeyboardInterrupt as error:
+        raise Interrupted("stopped while computing image metrics", partial=predictions) from error
+    told = dict(facts or {})
+    evaluation.metrics.update(n_skipped=len(predictions.skipped), **told)
+    evaluation.metrics["provenance"] = {
+        **told.get("provenance", {}),
+        "resolution": resolution,
+        "bootstrap": bootstrap,
+        "seed": seed,
+        "aupro_fpr_limit": FPR_LIMIT,
+    }
     try:
         _add_pixel_metrics(
             evaluation,

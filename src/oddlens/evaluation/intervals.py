@@ -76,7 +76,7 @@ def image_intervals(
         DataError: see `oddlens.evaluation.metrics.check_scores`.
         UsageError: an option is out of range.
     """
-    _check_options(replicates, confidence)
+    check_options(replicates, confidence)
     values, truth = check_scores(scores, labels)
     order = np.argsort(-values, kind="stable")
     values, truth = values[order], truth[order]
@@ -97,7 +97,7 @@ def image_intervals(
     ones = truth.astype(np.float64)
     positives, negatives = np.add.reduceat(np.stack([ones, 1 - ones]), starts, axis=-1)
     return {
-        name: _percentiles(
+        name: percentiles(
             np.concatenate(drawn[name]), float(curve(positives, negatives)), confidence
         )
         for name, curve in curves.items()
@@ -152,7 +152,7 @@ def delong_interval(
         DataError: see `delong_covariance`.
         UsageError: ``confidence`` is out of range.
     """
-    _check_options(1, confidence)
+    check_options(1, confidence)
     areas, covariance = delong_covariance(scores, labels)
     reach = NormalDist().inv_cdf((1 + confidence) / 2) * float(np.sqrt(covariance[0, 0]))
     area = float(areas[0])
@@ -210,7 +210,7 @@ def pixel_intervals(
         DataError: as `pixel_metrics`.
         UsageError: an option is out of range.
     """
-    _check_options(replicates, confidence)
+    check_options(replicates, confidence)
     if thresholds < 2:
         raise UsageError(f"thresholds is {thresholds}, but must be at least 2.")
     tables = _histograms(pairs, _common_thresholds(pairs, thresholds, seed, progress), progress)
@@ -228,7 +228,7 @@ def pixel_intervals(
     binned = _pixel_curves(*whole, fpr_limit)
     exact = {"pixel_auroc": point.auroc, "pixel_ap": point.ap, "aupro": point.aupro}
     return {
-        name: _percentiles(
+        name: percentiles(
             np.concatenate([part[name] for part in drawn]) + (exact[name] - binned[name]),
             exact[name],
             confidence,
@@ -311,14 +311,16 @@ def _resamples(
         yield one.astype(np.float64), two.astype(np.float64)
 
 
-def _percentiles(drawn: Floats, point: float, confidence: float) -> Interval:
+def percentiles(drawn: Floats, point: float, confidence: float) -> Interval:
+    """The middle ``confidence`` of what was drawn, NaN left out, widened to ``point``."""
     tail = 50 * (1 - confidence)
     known = drawn[~np.isnan(drawn)]
     low, high = np.percentile(known, [tail, 100 - tail]) if known.size else (point, point)
     return Interval(max(0.0, min(float(low), point)), min(1.0, max(float(high), point)))
 
 
-def _check_options(replicates: int, confidence: float) -> None:
+def check_options(replicates: int, confidence: float) -> None:
+    """Refuse options of a bootstrap that are out of range, as a UsageError."""
     if replicates < 1:
         raise UsageError(f"replicates is {replicates}, but must be at least 1.")
     if not 0 < confidence < 1:

@@ -10,6 +10,7 @@ from importlib.resources import files
 from statistics import fmean, stdev
 from typing import Any
 
+from oddlens.evaluation.protocols import PROTOCOLS, get_protocol
 from oddlens.evaluation.records import Record
 from oddlens.images.catalogue import CATALOGUE
 
@@ -42,7 +43,7 @@ class Configuration:
 
     Attributes:
         protocol, data, data_note, data_sha256, method, minutes, epochs, test_limit: as in
-            ``Record``.
+            ``Record``; the hash is empty where each target has its own.
         setting: as in ``Record``, as JSON text.
         options: likewise.
         config: likewise; defaults change with versions.
@@ -69,7 +70,7 @@ class Configuration:
             record.protocol,
             record.data,
             record.data_note,
-            record.data_sha256,
+            "" if _hashes_targets(record.protocol) else record.data_sha256,
             json.dumps(record.setting, sort_keys=True),
             record.method,
             json.dumps(record.options, sort_keys=True),
@@ -79,6 +80,10 @@ class Configuration:
             record.test_limit,
             str(record.provenance.get("hardware", {}).get("device", "cpu")),
         )
+
+
+def _hashes_targets(protocol: str) -> bool:
+    return protocol in PROTOCOLS and get_protocol(protocol).hashes_targets
 
 
 @dataclass(frozen=True)
@@ -183,8 +188,22 @@ def published(protocol: str, data: str) -> list[Published]:
 
 
 def told(setting: Mapping[str, Any]) -> str:
-    """A protocol's setting for people: ``gamma 0.01, anomalies all``."""
-    return ", ".join(f"{name} {value}" for name, value in sorted(setting.items(), reverse=True))
+    """A protocol's setting for people: ``gamma 0.01, anomalies all``; hashes are left out."""
+    shown = {name: value for name, value in setting.items() if not name.endswith("sha256")}
+    return ", ".join(f"{name} {value}" for name, value in sorted(shown.items(), reverse=True))
+
+
+def mean_of_more(records: Sequence[Record]) -> dict[str, float]:
+    """What the protocol reports beside AUROC, without intervals: means over the records.
+
+    Over those that have it: not every category has masks.
+    """
+    found: dict[str, list[float]] = {}
+    for record in records:
+        for name, value in record.more_metrics.items():
+            if not name.endswith(("_low", "_high")):
+                found.setdefault(name, []).append(value)
+    return {name: fmean(found[name]) for name in sorted(found)}
 
 
 def percent(spread: Spread | float | None) -> str:

@@ -26,7 +26,7 @@ from oddlens.evaluation.origin import (
     peak_memory_mib,
     restart_peak_memory,
 )
-from oddlens.evaluation.protocols import TestSet, Trial, get_protocol
+from oddlens.evaluation.protocols import Tested, TestSet, Trial, get_protocol
 from oddlens.evaluation.protocols.base import limited
 from oddlens.evaluation.records import Record, TrialMetrics
 from oddlens.images import open_source
@@ -63,7 +63,7 @@ def run_trial(
     """
     checkout()
     data = load_data(trial.data, trial.root)
-    protocol = get_protocol(trial.protocol, trial.setting)
+    protocol = get_protocol(trial.protocol, trial.setting, trial.places)
     images = protocol.images(data, trial.target, trial.seed)
     test = limited(images.test, trial.test_limit)
     _refuse_one_sided(test, trial)
@@ -81,10 +81,12 @@ def run_trial(
             progress=progress,
         )
         fitted = time.perf_counter()
-        predictions = detector.predict(test.images, maps=False, progress=progress)
+        predictions = detector.predict(test.images, maps=protocol.maps, progress=progress)
         scored = time.perf_counter()
     labels, kinds = _of_predicted(test, predictions)
     interval = delong_interval(predictions.scores, labels)
+    assert detector.calibration is not None
+    tested = Tested(trial.target, predictions, labels, kinds.tolist(), detector.calibration)
     return Record(
         protocol=trial.protocol,
         data=data.name,
@@ -109,7 +111,7 @@ def run_trial(
             n_skipped=len(predictions.skipped),
             ms_per_image=1000 * (scored - fitted) / len(predictions),
         ),
-        more_metrics=protocol.metrics(predictions.scores, labels),
+        more_metrics=protocol.metrics(data, tested),
         cue_aurocs={name: auroc(values, labels) for name, values in predictions.cues.items()},
         cue_set_aurocs=cue_set_aurocs(detector, predictions.cues, labels),
         by_kind=_by_kind(predictions.scores, labels, kinds),

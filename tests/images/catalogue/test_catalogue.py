@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import io
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from oddlens.errors import DataError, ImageError, UsageError
 from oddlens.images import open_source
@@ -26,6 +24,7 @@ from oddlens.images.catalogue import (
 from oddlens.images.catalogue.archive import ArchiveSource
 from oddlens.images.catalogue.folders import split_by_class
 from oddlens.images.catalogue.idx import idx_names
+from tests.images.catalogue.made import png, write_tree
 
 CIFAR = CATALOGUE["cifar10"].classes
 REAL = Path(__file__).parents[4] / "shared" / "data"
@@ -134,12 +133,6 @@ def test_the_official_names_are_looked_for_first() -> None:
 # --- folders and archives ---------------------------------------------------------------------
 
 
-def png(value: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.full((4, 4, 3), value, np.uint8)).save(buffer, "png")
-    return buffer.getvalue()
-
-
 def files(classes: Iterable[str], parts: Sequence[str] = ("train", "test")) -> dict[str, bytes]:
     """Two images of each class in each part; the value tells class and place."""
     return {
@@ -148,14 +141,6 @@ def files(classes: Iterable[str], parts: Sequence[str] = ("train", "test")) -> d
         for at, name in enumerate(classes)
         for number in (10, 2)
     }
-
-
-def write_tree(root: Path, content: dict[str, bytes]) -> Path:
-    for name, data in content.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return root
 
 
 def write_zip(path: Path, content: dict[str, bytes]) -> Path:
@@ -326,7 +311,9 @@ def test_digits_need_no_root_and_use_the_whole_scale() -> None:
     [
         ("objects", "horizontal"),
         ("clothes", "horizontal"),
+        ("faces", "horizontal"),
         ("characters", "none"),
+        ("style", "none"),
         ("unknown", "none"),
     ],
 )
@@ -336,17 +323,16 @@ def test_the_rule_of_flips(content: Content, flips: str) -> None:
 
 def test_only_photographs_of_objects_are_shifted() -> None:
     shifts = {name: fitting_jitter(entry.content) for name, entry in CATALOGUE.items()}
-    assert shifts == {"fashion-mnist": 0, "mnist": 0, "cifar10": 2, "digits": 0, "folder": 0}
+    assert {name for name in shifts if shifts[name]} == {"cifar10", "cifar100", "cub200"}
+    assert {*shifts.values()} == {0, 2}
 
 
 def test_the_flips_of_each_data_set() -> None:
-    assert {name: fitting_flips(entry.content) for name, entry in CATALOGUE.items()} == {
-        "fashion-mnist": "horizontal",
-        "mnist": "none",
-        "cifar10": "horizontal",
-        "digits": "none",
-        "folder": "none",
+    mirrored = {
+        name for name, entry in CATALOGUE.items() if fitting_flips(entry.content) == "horizontal"
     }
+    objects = {"cifar10", "cifar100", "cub200"}
+    assert mirrored == {"fashion-mnist", "wmca", "siw-m", "attacks"} | objects
 
 
 def test_names_are_forgiving_and_wrong_ones_get_a_hint() -> None:
@@ -357,7 +343,7 @@ def test_names_are_forgiving_and_wrong_ones_get_a_hint() -> None:
         find_entry("zzz")
 
 
-@pytest.mark.parametrize("name", [name for name in CATALOGUE if name != "digits"])
+@pytest.mark.parametrize("name", [n for n in CATALOGUE if not CATALOGUE[n].embedded])
 def test_what_is_absent_is_said_with_folder_layout_and_source(name: str, tmp_path: Path) -> None:
     entry = CATALOGUE[name]
     with pytest.raises(UsageError, match="give --root"):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-import typing
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oddlens.images.catalogue import ClassData, Images
+from oddlens.images.catalogue import ClassData, Content, Images
+from oddlens.scoring import Calibration
+
+if TYPE_CHECKING:
+    from oddlens.predictions import Predictions
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Trial:
         test_limit: how many test images are looked at, or None for all.
         device: where to compute.
         setting: of the protocol, in what JSON knows, such as how many anomalies are labelled.
+        places: where on this machine the protocol finds what it needs beside the data set; taken
+            by the protocol as keywords, and no part of the key.
     """
 
     protocol: str
@@ -48,6 +54,7 @@ class Trial:
     test_limit: int | None = None
     device: str = "auto"
     setting: Mapping[str, Any] = field(default_factory=dict)
+    places: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -117,21 +124,61 @@ class TrialImages:
     anomalies: Images | None = field(default=None)
 
 
-class Protocol(typing.Protocol):
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """What a detector said of a test set.
+
+    Attributes:
+        target: what was normal.
+        predictions: of the N images that could be read.
+        labels: (N,) bool, true = anomalous.
+        kinds: (N,) what each image is.
+        calibration: of held-out normal training images, for thresholds that the test does not
+            choose.
+    """
+
+    __test__ = False  # as above
+
+    target: str
+    predictions: Predictions
+    labels: NDArray[np.bool_]
+    kinds: Sequence[str]
+    calibration: Calibration
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """(N,) higher = more anomalous."""
+        return self.predictions.scores
+
+
+class Protocol(ABC):
     """A published way to evaluate.
 
     Attributes:
         name: in ``PROTOCOLS``.
         settings: what a trial may set, by its name; the class takes them as keywords.
+        content: what images show, as the rules of flips see it, where that is the protocol's to
+            say and not the data set's.
+        maps: whether anomaly maps are asked for.
+        hashes_targets: whether ``digest`` is of a target's own images, so that the trials of one
+            table have different ones.
     """
 
-    name: str
-    settings: typing.ClassVar[tuple[str, ...]]
+    name: ClassVar[str]
+    settings: ClassVar[tuple[str, ...]] = ()
+    content: ClassVar[Content | None] = None
+    maps: ClassVar[bool] = False
+    hashes_targets: ClassVar[bool] = False
 
+    @abstractmethod
     def targets(self, data: ClassData) -> Sequence[str]:
-        """What is normal, in turn: a trial for each."""
-        ...
+        """What is normal, in turn: a trial for each.
 
+        Raises:
+            UsageError: the data set is none for this protocol.
+        """
+
+    @abstractmethod
     def images(self, data: ClassData, target: str, seed: int) -> TrialImages:
         """The images of one trial.
 
@@ -140,16 +187,19 @@ class Protocol(typing.Protocol):
             target: one of ``targets``.
             seed: of whatever the protocol draws.
         """
-        ...
 
-    def metrics(self, scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> dict[str, float]:
-        """What the protocol reports beside AUROC, such as an error rate at a fixed threshold.
+    def digest(self, data: ClassData, target: str) -> str:
+        """A hash of what a trial of this target reads of the data set: all of it."""
+        return data.sha256
+
+    def metrics(self, data: ClassData, tested: Tested) -> dict[str, float]:
+        """What the protocol reports beside AUROC, such as an error rate: nothing.
 
         Args:
-            scores: (N,) of the test images, higher = more anomalous.
-            labels: (N,) true = anomalous.
+            data: the data set.
+            tested: what the detector said.
         """
-        ...
+        return {}
 
 
 def limited(test: TestSet, limit: int | None) -> TestSet:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oddlens.errors import DataError, UsageError
-from oddlens.evaluation.protocols.base import TrialImages, take
+from oddlens.evaluation.protocols.base import Protocol, TrialImages, take
 from oddlens.evaluation.protocols.one_vs_all import OneVsAll
 from oddlens.images.catalogue import ClassData
 
@@ -28,7 +28,7 @@ DRAWS = ("all", "single")
 
 
 @dataclass(frozen=True)
-class FewAnomalies:
+class FewAnomalies(Protocol):
     """See the module.
 
     Attributes:
@@ -56,8 +56,8 @@ class FewAnomalies:
             )
 
     def targets(self, data: ClassData) -> Sequence[str]:
-        """Every class."""
-        return data.classes
+        """Every class that there is something of to learn from."""
+        return OneVsAll().targets(data)
 
     def images(self, data: ClassData, target: str, seed: int) -> TrialImages:
         """One class and some labelled anomalies to learn from, everything to be tested on.
@@ -89,10 +89,6 @@ class FewAnomalies:
         if self.anomalies == "single":
             others = [others[rng.integers(len(others))]]
         return rng.permutation(np.flatnonzero(np.isin(labels, others)))
-
-    def metrics(self, scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> dict[str, float]:
-        """Nothing beside AUROC."""
-        return {}
 
 
 def settings(gammas: Sequence[float], draws: Sequence[str]) -> list[dict[str, float | str]]:

@@ -7,25 +7,22 @@ on the whole test split, report the AUROC of each class and their mean.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from oddlens.errors import UsageError
-from oddlens.evaluation.protocols.base import TestSet, TrialImages
+from oddlens.evaluation.protocols.base import Protocol, TestSet, TrialImages
 from oddlens.images.catalogue import ClassData
 
 
-class OneVsAll:
+class OneVsAll(Protocol):
     """See the module."""
 
     name = "one-vs-all"
-    settings: ClassVar[tuple[str, ...]] = ()
 
     def targets(self, data: ClassData) -> Sequence[str]:
-        """Every class."""
-        return data.classes
+        """Every class that there is something of to learn from."""
+        return [data.classes[label] for label in np.unique(data.train.labels)]
 
     def images(self, data: ClassData, target: str, seed: int) -> TrialImages:
         """One class to learn from, everything to be tested on; nothing is drawn.
@@ -39,7 +36,3 @@ class OneVsAll:
         kinds = [data.classes[each] for each in data.test.labels]
         test = TestSet(data.test.images, data.test.labels != label, kinds)
         return TrialImages(data.train.of_class(label), test)
-
-    def metrics(self, scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> dict[str, float]:
-        """Nothing beside AUROC."""
-        return {}

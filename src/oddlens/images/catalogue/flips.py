@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-Content = Literal["objects", "clothes", "characters", "unknown"]
+Content = Literal["objects", "clothes", "faces", "characters", "style", "unknown"]
 """What the images of a data set show."""
 
 Flips = Literal["horizontal", "none"]
@@ -17,6 +17,9 @@ def fitting_flips(content: Content) -> Flips:
 
     - ``objects`` (photographs of objects and animals) and ``clothes``: left and right are an
       accident of the camera, so horizontal flips are on, as in MHRot's code.
+    - ``faces``: on likewise; no person looks odd for being seen in a mirror.
+    - ``style`` (one way of drawing or one species among others): off, because a mirrored letter is
+      none, and a style may lie in which way things lean.
     - ``characters`` (digits, letters): a mirrored 2 is no 2, so they are off.
     - ``unknown`` (any folder of classes): off, because nothing is known of it (our choice);
       who knows that mirroring fits turns it on.
@@ -27,7 +30,7 @@ def fitting_flips(content: Content) -> Flips:
     Args:
         content: what the images show.
     """
-    return "horizontal" if content in ("objects", "clothes") else "none"
+    return "horizontal" if content in ("objects", "clothes", "faces") else "none"
 
 
 def fitting_jitter(content: Content) -> int:

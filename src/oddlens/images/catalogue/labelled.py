@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from oddlens.images.catalogue.archive import ArchiveSource
 from oddlens.images.catalogue.flips import Content
 
-Images: TypeAlias = "NDArray[np.uint8] | list[Path] | ArchiveSource"
+if TYPE_CHECKING:
+    from oddlens.images.catalogue.joined import JoinedSource
+
+Images: TypeAlias = "NDArray[np.uint8] | list[Path] | ArchiveSource | JoinedSource"
 """What a detector's ``fit`` and ``predict`` take: uint8 (N, H, W) or (N, H, W, 3), or files."""
 
 
@@ -47,9 +50,9 @@ class LabelledImages:
         labels = self.labels[chosen]
         if isinstance(self.images, np.ndarray):
             return LabelledImages(self.images[chosen], labels)
-        if isinstance(self.images, ArchiveSource):
-            return LabelledImages(self.images.take(chosen.tolist()), labels)
-        return LabelledImages([self.images[index] for index in chosen], labels)
+        if isinstance(self.images, list):
+            return LabelledImages([self.images[index] for index in chosen], labels)
+        return LabelledImages(self.images.take(chosen.tolist()), labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +101,19 @@ def _digest(digest: Any, images: Images, root: Path | None) -> None:
             digest.update(member.encode(errors="surrogateescape"))
             digest.update(images.content(index))
         return
-    for path in images:
+    assert isinstance(images, list), "joined images are no data set of their own"
+    _digest_files(digest, images, root)
+
+
+def digest_of_files(paths: Sequence[Path], root: Path) -> str:
+    """16 hex digits of a hash over files and their names below ``root``; reads each once."""
+    digest = hashlib.sha256()
+    _digest_files(digest, paths, root)
+    return digest.hexdigest()[:16]
+
+
+def _digest_files(digest: Any, paths: Sequence[Path], root: Path | None) -> None:
+    for path in paths:
         name = path.relative_to(root) if root is not None else path
         digest.update(name.as_posix().encode(errors="surrogateescape"))
         digest.update(path.read_bytes())

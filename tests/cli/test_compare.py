@@ -1,0 +1,58 @@
+"""``oddlens compare``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from oddlens.evaluation.records import RecordFile
+from tests.cli.conftest import Run
+from tests.evaluation.made_records import made
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    file = RecordFile(tmp_path / "one_vs_all_made.jsonl")
+    for at in range(6):
+        file.append(made(f"c{at}", auroc=0.8, minutes=5.0, epochs=None))
+        file.append(made(f"c{at}", auroc=0.81 + at / 100, method="new", minutes=5.0, epochs=None))
+    (tmp_path / "speed.jsonl").write_text('{"other": 1}\n')
+    return tmp_path
+
+
+def test_a_table_for_people(run: Run, results: Path) -> None:
+    outcome = run("compare", "Toy", "new", "--results", results)
+    assert outcome.code == 0, outcome.err
+    assert "one-vs-all, made" in outcome.out
+    assert "5 min" in outcome.out
+    assert "  mean of 6" in outcome.out
+    assert "+3.5" in outcome.out
+    assert "p = 0.0312; better in 0 : 6; seeds 0" in outcome.out
+    assert not outcome.err
+
+
+def test_json_and_too_few_classes(run: Run, results: Path) -> None:
+    path = results / "one_vs_all_made.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:8]))
+    outcome = run("compare", "toy", "new", "--results", path, "--json")
+    (told,) = json.loads(outcome.out)["comparisons"]
+    assert told["wins"] == [0, 4]
+    assert told["p_value"] == told["least_p_value"] == 0.125
+    assert "of 4 classes no p-value can be below 0.12" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("toy", "ssm"), "there are no records of ssm"),
+        (("toy", "new", "--results", "{nowhere}"), "there is no file of records"),
+    ],
+)
+def test_mistakes(run: Run, results: Path, arguments: tuple[str, ...], message: str) -> None:
+    given = [each.format(nowhere=results / "nowhere") for each in arguments]
+    outcome = run("compare", *given, "--results", results)
+    assert outcome.code == 1
+    assert message in outcome.err
+    assert outcome.err.count("\n") == 1
