@@ -37,8 +37,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "k-means prototypes": {"memory": False},
     "plain distance": {"scaled_by": ()},
     "plain distance, k-means prototypes": {"memory": False, "scaled_by": ()},
-    "surface": {"subject": "surface"},
-    "surface, plain distance": {"subject": "surface", "scaled_by": ()},
+    "surface, evened": {"subject": "surface"},
+    "surface, evened, single scale": {"subject": "surface", "scales": 1},
     "single scale": {"scales": 1},
     "mahalanobis": {"evidence": ("mahalanobis",), "memory": False},
 }

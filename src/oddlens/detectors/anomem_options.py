@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt, model_validator
 from oddlens.networks.pretrained import encoder_names, is_pretrained
 from oddlens.options import DetectorOptions, Preset
 from oddlens.pretext.augmentation import Flips
+from oddlens.pretext.turned import distinct_turns
 
 FROZEN_DEFAULTS: dict[str, Any] = {
     "image_size": 256,
@@ -43,8 +44,9 @@ class AnoMemOptions(DetectorOptions):
     )
     subject: Literal["object", "surface"] = Field(
         "object",
-        description="frozen encoder: what the images show; of a surface, an irregular texture that "
-        "differs as a whole from image to image, a map is what exceeds the image's own median",
+        description="frozen encoder: what the images show; a surface, an irregular texture that "
+        "differs as a whole from image to image, is evened in light and grain, and its map is what "
+        "exceeds the image's own median",
     )
     widths: tuple[PositiveInt, ...] = Field(
         (32, 64, 128), min_length=1, description="compact: channels of the encoder's stages"
@@ -63,16 +65,17 @@ class AnoMemOptions(DetectorOptions):
     evidence: tuple[Literal["memory", "distance", "mahalanobis"], ...] = Field(
         ("memory", "distance"),
         min_length=1,
-        description="cues: memory: the deviation from what is recalled, one a scale; distance: "
-        "learned from labelled anomalies, where there are some; mahalanobis: of the last scale's "
-        "mean feature (SSD), the baseline",
+        description="cues: memory: the deviation from what is recalled, one a scale (frozen "
+        "encoder: one in all); distance: learned from labelled anomalies, where there are some; "
+        "mahalanobis: of the last scale's mean feature (SSD), the baseline",
     )
     statistics_images: int = Field(
         2000, ge=2, description="training images that statistics come from, at most"
     )
     measure: Literal["spread", "length"] = Field(
         "spread",
-        description="of a deviation: within those of normal images at its place, or its length",
+        description="trained encoder: how a deviation is measured: within those of normal images "
+        "at its place, of at most 8 x 8, or by its length",
     )
     pooling: Literal["mean", "top", "peak"] = Field(
         "mean",
@@ -94,7 +97,9 @@ class AnoMemOptions(DetectorOptions):
     )
     flips: Flips = Field("none", description="views: random mirroring")
     turned: bool = Field(
-        True, description="contrast images with their quarter turns, which memory never learns"
+        True,
+        description="contrast images with their quarter turns, which memory never learns; with "
+        "flips=both a single one, since the others look like mirrored images",
     )
     learning_rate: float = Field(
         0.06, gt=0, description="base learning rate, for 256 images a step, turns among them"
@@ -126,7 +131,8 @@ class AnoMemOptions(DetectorOptions):
     @property
     def a_step(self) -> int:
         """Images of a step, turns among them."""
-        return self.batch_size * (4 if self.turned else 1)
+        copies = len(distinct_turns(self.flips)) if self.turned else 0
+        return self.batch_size * (1 + copies)
 
     @classmethod
     def make(cls, given: dict[str, Any]) -> Self:

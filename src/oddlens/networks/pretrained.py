@@ -3,9 +3,10 @@
 A saved detector is JSON and tensors, never code, so that it can name its encoder but not contain
 it: whoever plugs in a module registers it under a name, before fitting and before loading.
 
-The weights of the encoder are saved with the detector (3.8 MB for EfficientNet-Lite0; our choice):
-a saved detector then scores the same whatever is installed, needs neither the extra nor a download
-to be loaded, and its digest covers all that decides a score.
+The weights of the encoder are saved with the detector (2.9 MB for EfficientNet-Lite0; our choice):
+a saved detector then scores the same whatever weights are published later, needs neither the extra
+nor a download to be loaded, and its digest covers them. The code comes from elsewhere: a model of
+timm asks for timm when it is loaded, a registered one for its registration.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from oddlens.errors import UsageError
 from oddlens.networks.efficientnet_lite import EfficientNetLite0
+from oddlens.networks.evenness import evened
 from oddlens.networks.timm_encoder import TimmEncoder
 
 _TIMM = "timm:"
@@ -61,6 +63,7 @@ class FrozenEncoder(nn.Module):
         scales: how many of the last feature maps are shown.
         image_size: S.
         locality: side of the square over which features are averaged (as PatchCore does), odd.
+        even: show it images without their light, see ``evened``.
 
     Attributes:
         channels: of the scales, shallow to deep.
@@ -71,9 +74,11 @@ class FrozenEncoder(nn.Module):
             feature maps.
     """
 
-    def __init__(self, name: str, scales: int, image_size: int, locality: int = 3) -> None:
+    def __init__(
+        self, name: str, scales: int, image_size: int, locality: int = 3, *, even: bool = False
+    ) -> None:
         super().__init__()
-        self._name, self._scales, self._locality = name, scales, locality
+        self._name, self._scales, self._locality, self._even = name, scales, locality, even
         if name.startswith(_TIMM):
             self.inner: nn.Module = TimmEncoder(name.removeprefix(_TIMM))
         elif name in _ENCODERS:
@@ -104,7 +109,8 @@ class FrozenEncoder(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         """Images ``(N, 3, S, S)`` in [-1, 1] to averaged features, without gradients."""
         with torch.no_grad():
-            maps = self._checked(self.inner((images + 1) / 2))
+            images = (images + 1) / 2
+            maps = self._checked(self.inner(evened(images) if self._even else images))
             if self._locality == 1:
                 return maps
             around = self._locality // 2
