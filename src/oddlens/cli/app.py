@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from oddlens import __version__
-from oddlens.cli import benchmark, check, demo, ensemble, evaluate, fit, info, score
+from oddlens.cli import benchmark, check, demo, ensemble, evaluate, export, fit, info, score
 
 app = typer.Typer(
     name="oddlens",
@@ -39,6 +39,7 @@ def _program(
 app.command("fit")(fit.fit)
 app.command("ensemble")(ensemble.ensemble)
 app.command("score")(score.score)
+app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
 app.command("benchmark")(benchmark.benchmark)
 app.command("check")(check.check)
