@@ -22,7 +22,8 @@ _LITERAL: dict[str, Any] = {
     "tasks": ("rotation", "jigsaw"),
     "fusion": "max",
 }
-_REMEMBERS: dict[str, Any] = {**_SMALL, "widths": (8, 8, 8)}
+_REFINED: dict[str, Any] = {"rounds": 2, "quantiles": (0.3, 0.6), "outside": "zero"}
+_REMEMBERS: dict[str, Any] = {**_SMALL, "widths": (8, 8, 8), "slots": 8, "beta": 30.0}
 _SSM: dict[str, Any] = {
     "image_size": 32,
     "batch_size": 8,
@@ -56,14 +57,22 @@ def _one(method: str, **options: Any) -> Callable[[], Detector]:
 
 
 def _joined(fusion: Any) -> Callable[[], Detector]:
-    return lambda: Ensemble(
-        [_one("ssm", **_SSM)(), _one("multitask", **_RECOGNISES)()], fusion=fusion
-    )
+    """Members of three kinds: of another size, without a map, with a map of another size."""
+
+    def made() -> Detector:
+        members = [
+            _one("anomem", **_REMEMBERS),
+            _one("anomem", **{**_REMEMBERS, "image_size": 32}),
+            _one("multitask", **_RECOGNISES, tasks=("rotation",)),
+        ]
+        return Ensemble([make() for make in members], fusion=fusion)
+
+    return made
 
 
 MODELS: dict[str, Callable[[], Detector]] = {
     "ssm": _one("ssm", **_SSM),
-    "ssm rounds": _one("ssm", **_SSM, rounds=3, quantiles=(0.3, 0.6), outside="zero"),
+    "ssm rounds": _one("ssm", **_SSM, **_REFINED),
     "ssm surface": _one(
         "ssm", **{**_SSM, "scoring_cells": (5,)}, equalise=4.0, cues=("structure", "intensity")
     ),
@@ -75,7 +84,7 @@ MODELS: dict[str, Callable[[], Detector]] = {
     "multicue": _one(
         "multicue", **_RECOGNISES, unet_widths=(8, 8), permutations=2, fusion="stouffer"
     ),
-    "anomem": _one("anomem", **_REMEMBERS, evidence=("memory", "mahalanobis")),
+    "anomem": _one("anomem", **_REMEMBERS, pooling="top", evidence=("memory", "mahalanobis")),
     "anomem few": _one("anomem", **_REMEMBERS, evidence=("memory", "distance")),
     "ensemble": _joined("fisher"),
     "ensemble stouffer": _joined("stouffer"),
@@ -88,4 +97,4 @@ def fitted(name: str) -> Detector:
     few = {"anomalies": odd_pictures(4, seed=5)} if name == "anomem few" else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return detector.fit(pictures(40, seed=1), epochs=1, holdout=0.5, device="cpu", **few)
+        return detector.fit(pictures(30, seed=1), epochs=2, holdout=0.6, device="cpu", **few)

@@ -143,7 +143,8 @@ def open_session(content: bytes, name: str) -> Any:
     except Exception as error:  # of its own kinds, which it does not publish
         reason = " ".join(str(error).split())[:200]
         raise ArtifactError(
-            f"{name}: is no ONNX model that onnxruntime can run ({reason}): export the detector again"
+            f"{name}: is no ONNX model that onnxruntime can run ({reason}); export the detector "
+            "again"
         ) from error
 
 

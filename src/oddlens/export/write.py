@@ -49,6 +49,7 @@ class Exported:
 
 def to_onnx(detector: Detector, path: Path) -> Exported:
     """See ``oddlens.export.to_onnx``."""
+    _require_libraries()
     graph = Graph(detector).eval()
     tried = made_images(graph.sizes, _TRIED)
     with torch.no_grad():
@@ -73,6 +74,15 @@ def to_onnx(detector: Detector, path: Path) -> Exported:
         )
     write_bytes(path, content)
     return Exported(path, len(content), deviation)
+
+
+def _require_libraries() -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UsageError(MISSING) from error
 
 
 def made_images(sizes: list[int], count: int) -> dict[int, npt.NDArray[np.uint8]]:
@@ -114,11 +124,6 @@ def _asked(
 
 def _drawn(graph: Graph, views: dict[int, npt.NDArray[np.uint8]], *, localizes: bool) -> Any:
     """The graph as an ONNX model."""
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise UsageError(MISSING) from error
     count = torch.export.Dim("count", min=1)
     shapes = (tuple({0: count} for _ in graph.sizes),)
     inputs = tuple(torch.from_numpy(views[size]) for size in graph.sizes)
