@@ -23,7 +23,7 @@ __all__ = ["run"]
 
 pytestmark = pytest.mark.slow  # drawing a graph takes seconds
 
-NAMES = ["ssm rounds", "multitask", "mhrot", "multicue", "anomem", "ensemble"]
+NAMES = ["ssm drawn", "multitask", "mhrot", "multicue", "anomem", "ensemble"]
 """One of each method. That their options are drawn rightly is the business of test_graph.py."""
 
 Pair = tuple[Detector, OnnxDetector]

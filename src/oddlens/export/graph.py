@@ -113,6 +113,9 @@ class Graph(nn.Module):
         UsageError: the detector is not fitted.
     """
 
+    sizes: list[int]
+    look: nn.Module
+
     def __init__(self, detector: Detector) -> None:
         super().__init__()
         calibration = detector.calibration
@@ -122,9 +125,10 @@ class Graph(nn.Module):
                 "call fit(images) first, or oddlens.load a saved one"
             )
         self.calibration: Calibration = calibration
-        joint = isinstance(detector, Ensemble)
-        self.sizes = detector.sizes if joint else [detector.config.image_size]
-        self.look = JointLook(detector) if joint else Look(detector)
+        if isinstance(detector, Ensemble):
+            self.sizes, self.look = detector.sizes, JointLook(detector)
+        else:
+            self.sizes, self.look = [detector.config.image_size], Look(detector)
         self.p_value = PValue(calibration)
 
     def forward(self, *pixels: Tensor) -> tuple[Tensor, ...]:

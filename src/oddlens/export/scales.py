@@ -175,8 +175,12 @@ class Scales(nn.Module):
 def _combined(tails: list[tuple[Tensor, Tensor]], how: str) -> Tensor:
     count = len(tails)
     if how == "stouffer":
-        parts = [torch.where(p < q, -normal_quantile(p), normal_quantile(q)) for p, q in tails]
-        return torch.stack(parts).sum(dim=0) / count * count**0.5
+        above, below = (torch.stack(each) for each in zip(*tails, strict=True))
+        # From the smaller tail: the other one is 0 to rounding.
+        quantile = normal_quantile(torch.minimum(above, below))
+        parts = torch.where(above < below, -quantile, quantile)
+        total: Tensor = parts.sum(dim=0) / count * math.sqrt(count)
+        return total
     surprise = torch.stack([-p for p, _ in tails])
     if how == "min_p":
         return surprise.amax(dim=0)

@@ -187,7 +187,8 @@ def open_source(images: ImagesLike, *, exclude: Sequence[str | Path] = ()) -> Im
     if isinstance(images, list | tuple) and all(isinstance(i, str | os.PathLike) for i in images):
         return _paths(images, exclude)
     if hasattr(images, "__getitem__"):
-        return DatasetSource(images)
+        items: Any = images
+        return DatasetSource(items)
     kind = type(images).__name__
     raise UsageError(f"images of type {kind}: use a path, a list, an array, a tensor or a Dataset")
 

@@ -43,11 +43,11 @@ def refine_at_once(
     images = every.images
 
     def odd(errors: Tensor, later: int) -> Tensor:
-        by_cell = judge(errors).unflatten(0, (len(cells), count))
+        by_cell = _by_cell(judge(errors), len(cells))
         return torch.cat(
             [
                 suspicious(each, cell, thresholds[cell][later])
-                for cell, each in zip(cells, by_cell.unbind(), strict=True)
+                for cell, each in zip(cells, by_cell, strict=True)
             ]
         )
 
@@ -69,7 +69,7 @@ def refine_at_once(
         covered, hidden = (active & before) | (~active & covered), before & (after | ~active)
         stop = torch.where(active[:, 0, 0], _stop(before, after), stop)
     found = [first, last, restored, covered, hidden, torch.zeros_like(stop), stop]
-    parts = [each.unflatten(0, (len(cells), count)).unbind() for each in found]
+    parts = [_by_cell(each, len(cells)) for each in found]
     return {cell: Refined(*each) for cell, *each in zip(cells, *parts, strict=True)}
 
 
@@ -78,6 +78,11 @@ def _stop(before: Tensor, after: Tensor) -> Tensor:
     old, new = (each.flatten(1).sum(dim=1) for each in (before, after))
     stop = torch.where(new == 0, int(Stop.EMPTY), int(Stop.LIMIT))
     return torch.where((new > 0) & (new > 0.99 * old), int(Stop.STABLE), stop)
+
+
+def _by_cell(values: Tensor, cells: int) -> tuple[Tensor, ...]:
+    """``(K N, ...)`` to K times ``(N, ...)``."""
+    return values.reshape(cells, values.shape[0] // cells, *values.shape[1:]).unbind()
 
 
 def _repeated(reference: Reference, times: int) -> Reference:
@@ -101,7 +106,7 @@ def _in_paint(restore: Restore, images: Tensor, hidden: Tensor, result: Tensor) 
     count, variants = images.shape[0], hidden.shape[1]
     visible = (~hidden).to(images.dtype).flatten(0, 1)[:, None]
     shown = images[:, None].expand(-1, variants, -1, -1, -1).flatten(0, 1)
-    output = restore(shown * visible, visible).unflatten(0, (count, variants))
+    output = restore(shown * visible, visible).reshape(count, variants, *images.shape[1:])
     for variant in range(variants):
         result = torch.where(hidden[:, variant, None], output[:, variant], result)
     return result

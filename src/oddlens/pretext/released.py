@@ -128,7 +128,7 @@ def _in_paint(
     if stack is None:
         shown = images[:, None].expand(-1, parts, -1, -1, -1).flatten(0, 1)
         made = restore(shown * visible, visible) * (1 - visible)
-        return made.unflatten(0, (count, parts)).sum(dim=1)
+        return made.reshape(count, parts, *images.shape[1:]).sum(dim=1)
     image_of = torch.arange(count, device=images.device).repeat_interleave(parts)
     output = torch.zeros_like(images)
     for start in range(0, count * parts, stack):
