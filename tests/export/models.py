@@ -23,7 +23,6 @@ _LITERAL: dict[str, Any] = {
     "fusion": "max",
 }
 _REFINED: dict[str, Any] = {"rounds": 3, "quantiles": (0.3, 0.6), "outside": "zero"}
-_BRIEF: dict[str, Any] = {"cues": ("structure", "darker"), "quantiles": (0.5, 0.5)}
 _REMEMBERS: dict[str, Any] = {**_SMALL, "widths": (8, 12, 16), "slots": 6, "beta": 24.0}
 _SSM: dict[str, Any] = {
     "image_size": 32,
@@ -34,6 +33,14 @@ _SSM: dict[str, Any] = {
     "scoring_cells": (4, 8),
     "spread_images": 8,
     "sigmas": (1.0, 4.0),
+}
+_BRIEF: dict[str, Any] = {
+    **_SSM,
+    "image_size": 16,
+    "cells": (2, 4),
+    "scoring_cells": (2, 4),
+    "cues": ("structure", "darker"),
+    "quantiles": (0.5, 0.5),
 }
 
 
@@ -74,7 +81,7 @@ def _joined(fusion: Any) -> Callable[[], Detector]:
 
 MODELS: dict[str, Callable[[], Detector]] = {
     "ssm": _one("ssm", **_SSM),
-    "ssm drawn": _one("ssm", **_SSM, **_BRIEF),
+    "ssm drawn": _one("ssm", **_BRIEF),
     "ssm rounds": _one("ssm", **_SSM, **_REFINED),
     "ssm surface": _one(
         "ssm", **{**_SSM, "scoring_cells": (5,)}, equalise=4.0, cues=("structure", "intensity")
