@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from oddlens.errors import OddlensError
-from oddlens.files import open_to_write
+from oddlens.files import open_to_write, write_bytes
 
 
 def test_it_replaces_and_makes_folders(tmp_path: Path) -> None:
@@ -58,3 +58,13 @@ def test_a_pipe_is_written_to_directly(tmp_path: Path) -> None:
     assert os.read(reader, 100) == b"through"
     os.close(reader)
     assert pipe.is_fifo()
+
+
+def test_bytes_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "m.onnx"
+    for content in (b"first", b"\x00\xff"):
+        write_bytes(path, content)
+        assert path.read_bytes() == content
+    assert [one.name for one in path.parent.iterdir()] == ["m.onnx"]
+    with pytest.raises(OddlensError, match=r"cannot write .*new: "):
+        write_bytes(path.parent, b"a folder is there")

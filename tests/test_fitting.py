@@ -15,10 +15,9 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from oddlens import fitting
-from oddlens.detector import Scored
 from oddlens.errors import DataError, Interrupted, TrainingError, UsageError
 from oddlens.images import ImageCache, holdout_split
-from oddlens.scoring import Cues
+from oddlens.scoring import Cues, Scored
 from oddlens.training import Stage, lightning_adapter
 from tests.toys import SIZE, Toy, cache, noise, same_weights
 

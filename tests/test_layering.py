@@ -41,6 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "detectors": DETECTOR_KNOWS | {"detector", "networks", "pretext"},
     "ensemble": DETECTOR_KNOWS
     | {"detector", "detectors", "fitting", "held_out", "model_card", "saving"},
+    "export": DETECTOR_KNOWS | {"detector", "detectors", "ensemble", "predicting", "pretext"},
     "evaluation": BASE | {"artifact", "detector", "detectors", "images", "predictions", "scoring"},
     "report": BASE | {"detector", "evaluation", "images", "map_store", "predictions", "scoring"},
     "demo": BASE | {"detector", "detectors", "evaluation", "images", "predictions", "report"},

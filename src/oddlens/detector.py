@@ -12,7 +12,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -33,7 +32,7 @@ from oddlens.images import (
 )
 from oddlens.options import DetectorOptions, OptionInfo, Preset
 from oddlens.predictions import Predictions
-from oddlens.scoring import Calibration, Cues, Standardiser, fuse
+from oddlens.scoring import Calibration, Cues, Scored, Standardiser, fuse
 from oddlens.training import Stage
 
 if TYPE_CHECKING:
@@ -42,21 +41,6 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 OnBad = Literal["skip", "raise"]
 FloatArray = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Scored:
-    """One batch on its way from cues to predictions.
-
-    Attributes:
-        scores: ``(N,)`` float64, fused.
-        cues: raw values by cue, ``(N,)`` float64 each.
-        maps: ``(N, H, W)`` float32, fused, or None where the method does not localize.
-    """
-
-    scores: FloatArray
-    cues: dict[str, FloatArray]
-    maps: npt.NDArray[np.float32] | None
 
 
 class Detector(nn.Module, ABC):

@@ -10,6 +10,16 @@ from typing import TextIO
 from oddlens.errors import OddlensError
 
 
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file of bytes as ``open_to_write`` writes text: whole, or not at all.
+
+    Raises:
+        OddlensError: the file cannot be written; what was there before is untouched.
+    """
+    with _beside(Path(path)) as place:
+        place.write_bytes(content)
+
+
 @contextmanager
 def open_to_write(path: str | Path) -> Iterator[TextIO]:
     """A UTF-8 text file to write to; its folder is made where it is missing.
@@ -24,13 +34,21 @@ def open_to_write(path: str | Path) -> Iterator[TextIO]:
     Raises:
         OddlensError: the file cannot be written; what was there before is untouched.
     """
-    target = Path(path)
+    with (
+        _beside(Path(path)) as place,
+        place.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        yield file
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """Where to write: beside the target, which it replaces at the end, or the target itself."""
     direct = target.exists() and not target.is_file()
     partial = target if direct else target.with_name(f".{target.name}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            yield file
+        yield partial
         if not direct:
             partial.replace(target)
     except OSError as error:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from oddlens.detector import Detector, FloatArray, Progress, Scored
+from oddlens.detector import Detector, FloatArray, Progress
 from oddlens.images import ImageCache
-from oddlens.scoring import Calibration, Cues, Standardiser
+from oddlens.scoring import Calibration, Cues, Scored, Standardiser
 from oddlens.scoring.fusion import RANKED
 
 TO_SCALE = 8

@@ -1,18 +1,46 @@
-"""``Detector.predict`` step by step: read, score, calibrate, write down."""
+"""``Detector.predict`` step by step: read, score, calibrate, write down.
+
+The same steps for a detector and for its exported form, which runs without torch.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from contextlib import closing
+from typing import TYPE_CHECKING, Protocol
 
-from oddlens.detector import Detector, OnBad, Progress
 from oddlens.errors import DataError, Interrupted
-from oddlens.images import ImagesLike, Skipped, open_source
+from oddlens.images import ImagesLike, ImageSource, Skipped, open_source
 from oddlens.predictions import Predictions, PredictionWriter
-from oddlens.scoring import Calibration
+from oddlens.scoring import Calibration, Scored
+
+if TYPE_CHECKING:
+    from oddlens.detector import OnBad, Progress
+
+
+class Scorer(Protocol):
+    """What scores images: a detector, or what was exported of one."""
+
+    @property
+    def method(self) -> str:
+        """The method's name."""
+        ...
+
+    def scored_stream(
+        self,
+        source: ImageSource,
+        *,
+        maps: bool,
+        on_bad: OnBad,
+        skipped: list[Skipped],
+        batch_size: int | None = None,
+    ) -> Generator[tuple[tuple[str, ...], Scored], None, None]:
+        """Read images and score them; see ``Detector.scored_stream``."""
+        ...
 
 
 def predict(
-    detector: Detector,
+    detector: Scorer,
     calibration: Calibration,
     images: ImagesLike,
     *,

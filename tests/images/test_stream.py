@@ -12,7 +12,15 @@ import pytest
 import torch
 
 from oddlens.errors import ImageError, UsageError
-from oddlens.images import ArraySource, ImageBatch, Skipped, prepare, stream, stream_views
+from oddlens.images import (
+    ArraySource,
+    ImageBatch,
+    Skipped,
+    prepare,
+    stream,
+    stream_pixels,
+    stream_views,
+)
 from oddlens.images.lookahead import map_ahead
 
 RGB = np.random.default_rng(0).integers(0, 256, (11, 6, 9, 3), dtype=np.uint8)
@@ -230,6 +238,19 @@ def test_views_decode_each_image_once_and_skip_the_bad_ones() -> None:
     assert [each.name for each in skipped] == ["image 2"]
     with pytest.raises(ImageError, match="image 2"):
         list(stream_views(source, [8, 3], 4, on_bad="raise"))
+
+
+def test_pixels_are_what_views_are_made_of() -> None:
+    random = np.random.default_rng(0)
+    source = ArraySource(random.integers(0, 256, (5, 12, 9, 3), dtype=np.uint8))
+    pixels = list(stream_pixels(source, [8, 3], 2, on_bad="raise"))
+    views = list(stream_views(source, [8, 3], 2, on_bad="raise"))
+    assert [batch.names for batch in pixels] == [batch.names for batch in views]
+    for mine, theirs in zip(pixels, views, strict=True):
+        for size in (8, 3):
+            assert mine.views[size].shape == (len(mine.names), size, size, 3)
+            as_floats = torch.from_numpy(mine.views[size]).permute(0, 3, 1, 2).float() / 255
+            assert torch.equal(as_floats, theirs.views[size])
 
 
 def test_views_refuse_what_a_stream_refuses() -> None:

@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from oddlens import __version__
-from oddlens.cli import benchmark, check, compare, demo, ensemble, evaluate, fit, fonts, info, score
+from oddlens.cli import (
+    benchmark,
+    check,
+    compare,
+    demo,
+    ensemble,
+    evaluate,
+    export,
+    fit,
+    fonts,
+    info,
+    score,
+)
 
 app = typer.Typer(
     name="oddlens",
@@ -39,6 +51,7 @@ def _program(
 app.command("fit")(fit.fit)
 app.command("ensemble")(ensemble.ensemble)
 app.command("score")(score.score)
+app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
 app.command("benchmark")(benchmark.benchmark)
 app.command("compare")(compare.compare)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,8 @@ from oddlens.jsonable import plain
 @verb
 def info(
     model: Annotated[
-        Path | None, typer.Argument(metavar="[MODEL]", help="A saved detector.")
+        Path | None,
+        typer.Argument(metavar="[MODEL]", help="A saved detector, or an exported .onnx file."),
     ] = None,
     method: Annotated[
         str | None, typer.Option("--method", help="List the options of this method instead.")
@@ -29,11 +31,13 @@ def info(
     ] = "compact",
     as_json: JsonFlag = False,
 ) -> None:
-    """Show what is in a saved detector, or which options a method has."""
+    """Show what is in a saved detector or an exported one, or which options a method has."""
     if (model is None) == (method is None):
         raise UsageError("info: give either a saved detector or --method NAME, such as ssm")
     screen = Screen(as_json=as_json)
-    if model is not None:
+    if model is not None and model.suffix.lower() == ".onnx" and not model.is_dir():
+        _show_onnx(screen, model)
+    elif model is not None:
         _show_artifact(screen, model)
     elif method is not None:
         _show_options(screen, method, preset)
@@ -59,6 +63,27 @@ def _show_artifact(screen: Screen, model: Path) -> None:
         },
         "calibration": artifact.calibration,
         "provenance": artifact.provenance,
+    }
+    screen.result(facts, flat(facts))
+
+
+def _show_onnx(screen: Screen, model: Path) -> None:
+    from oddlens.export import load_onnx
+
+    data = load_onnx(model).metadata
+    facts = {
+        "file": model,
+        "format": "onnx",
+        "oddlens": data.version,
+        "method": data.method,
+        "image_sizes": list(data.image_sizes),
+        "inputs": list(data.inputs),
+        "outputs": list(data.outputs),
+        "cues": list(data.cues),
+        "threshold": asdict(data.calibration.threshold(0.01)),
+        "config": data.config,
+        "calibration": data.calibration.to_json(),
+        "provenance": data.provenance,
     }
     screen.result(facts, flat(facts))
 

@@ -26,6 +26,8 @@ from oddlens.cli.screen import Screen, number, summary
 from oddlens.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
+    from oddlens.detector import Detector
+    from oddlens.export.onnx_detector import OnnxDetector
     from oddlens.predictions import Predictions
 
 
@@ -65,6 +67,8 @@ def score(
 ) -> None:
     """Score images: how odd is each, is it an anomaly, and where.
 
+    MODEL is a fitted detector, or the .onnx file that `oddlens export` made of one.
+
     Without --out the scores go to stdout: as CSV, or with --json as JSON.
     """
     screen = Screen(as_json=as_json, quiet=quiet)
@@ -72,9 +76,7 @@ def score(
         raise UsageError(f"--out {out}: give it the ending .csv or .json")
     wanted = Wanted(out, maps, report)
 
-    from oddlens.detector import load
-
-    detector = load(model)
+    detector = _load(model)
     try:
         with screen.progress() as progress:
             predictions = detector.predict(
@@ -88,6 +90,17 @@ def score(
     except Interrupted as stop:
         raise _keep(stop, screen, wanted) from stop
     _deliver(predictions, screen, wanted)
+
+
+def _load(model: Path) -> Detector | OnnxDetector:
+    from oddlens.export import SUFFIX, load_onnx
+
+    if model.suffix.lower() == SUFFIX and not model.is_dir():
+        return load_onnx(model)  # without torch, which may not be there
+
+    from oddlens.detector import load
+
+    return load(model)
 
 
 WRITERS = {".csv": "to_csv", ".json": "to_json"}

@@ -189,7 +189,7 @@ class AnoMem(Detector):
         if bool(self.has_head):
             scores["distance"] = self.head([recall.deviation for recall in recalls]).double()
         if "mahalanobis" in self.config.evidence:
-            labels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+            labels = torch.zeros(images.shape[0], dtype=torch.int64, device=images.device)
             scores["mahalanobis"] = mahalanobis(
                 _deepest(recalls), labels, self.feature_mean, self.feature_precision
             )

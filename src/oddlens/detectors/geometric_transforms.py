@@ -59,7 +59,7 @@ class GeometricTransforms(Recognition):
         """
         moves = self.moves()
         made = composed(images, moves, self.config.pixels)
-        pooled = self.network.pooled(made.flatten(0, 1)).view(len(moves), len(images), -1)
+        pooled = self.network.pooled(made.flatten(0, 1)).view(len(moves), images.shape[0], -1)
         if self.config.variant == "geotrans":
             return {"composition": pooled}
         parts = {

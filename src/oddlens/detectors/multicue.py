@@ -212,8 +212,8 @@ class MultiCue(Detector):
         if self.piece_tasks:
             look = self._tasks.fixed(self.pieces, images)
             for name, evidence in self._judged(look).items():
-                scores[name] = evidence.scores.view(-1, len(images)).mean(dim=0)
-                maps[name] = self._tasks.located(evidence.pieces, look, len(images))
+                scores[name] = evidence.scores.view(-1, images.shape[0]).mean(dim=0)
+                maps[name] = self._tasks.located(evidence.pieces, look, images.shape[0])
         if "recolorization" in self.active:
             nll, weight = self._colours(images)
             scores["texture"] = (weight * nll).double().mean(dim=(-2, -1))

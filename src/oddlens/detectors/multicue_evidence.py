@@ -102,7 +102,7 @@ class PieceEvidence(nn.Module):
         """Weighted share missing to the truth, and distance of the features, ``(R N, n)`` each."""
         missing = 1 - _truth(look.position, look.order)
         weight = self.solved**_SHARPNESS
-        weight = (weight / weight.mean()).repeat_interleave(len(missing) // len(weight), dim=0)
+        weight = self._of_each(weight / weight.mean(), missing.shape[0])
         distance = mahalanobis(
             look.features, self._slots(look), self.feature_means, self.feature_precision
         )
@@ -112,7 +112,13 @@ class PieceEvidence(nn.Module):
         """``(R N, n)``: a number for each slot of each pass."""
         passes, pieces = self.solved.shape
         every = torch.arange(passes * pieces, device=look.order.device).view(passes, pieces)
-        return every.repeat_interleave(len(look.order) // passes, dim=0)
+        return self._of_each(every, look.order.shape[0])
+
+    @staticmethod
+    def _of_each(by_pass: Tensor, rows: int) -> Tensor:
+        """What is said of each pass, ``(R, n)``, said of every image in it, ``(R N, n)``."""
+        passes, pieces = by_pass.shape
+        return by_pass[:, None].expand(passes, rows // passes, pieces).flatten(0, 1)
 
     # --- what it learns of normal images ------------------------------------------------------
 

@@ -94,7 +94,7 @@ class PieceTasks:
 
     def fixed(self, network: PieceNetwork, images: Tensor) -> Look:
         """The R fixed permutations in one batch, M = R N, pass by pass (scoring)."""
-        shape = (len(self.orders), len(images), -1)
+        shape = (self.orders.shape[0], images.shape[0], -1)
         orders, turns = (each[:, None].expand(shape) for each in (self.orders, self.turns))
         return self._look(network, images, orders, turns)
 

@@ -77,7 +77,7 @@ class MultiTask(Recognition):
         there are 11 distinct images instead of 13, in one batch (section 7).
         """
         tasks = self.tasks()
-        count = len(images)
+        count = images.shape[0]
         parts: list[Tensor] = [images] if any(task.keeps_first for task in tasks) else []
         places: list[list[int]] = []
         used = len(parts)

@@ -114,7 +114,7 @@ class Recognition(Detector):
         found = self.seen(images, None)
         return Cues(
             {
-                name: self._judged(name, features).view(-1, len(images)).mean(dim=0)
+                name: self._judged(name, features).view(-1, images.shape[0]).mean(dim=0)
                 for name, features in found.items()
             }
         )

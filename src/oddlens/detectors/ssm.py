@@ -102,6 +102,8 @@ class SSM(Detector):
     method: ClassVar[str] = "ssm"
     Options: ClassVar[type[DetectorOptions]] = SSMOptions
     config: SSMOptions
+    _stack: int | None = 32
+    """Most variants in one pass of the network."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -252,7 +254,7 @@ class SSM(Detector):
             rows_only=config.rows_only,
             equal_weights=config.equal_weights,
         )
-        found = released_inference(self.restore, images, settings)
+        found = released_inference(self.restore, images, settings, stack=self._stack)
         scores = {"structure": found.maps.flatten(1).amax(dim=1).double(), "intensity": found.mse}
         maps = {"structure": found.maps} if "structure" in config.cues else {}
         return Cues({name: scores[name] for name in config.cues}, maps)
@@ -275,14 +277,18 @@ class SSM(Detector):
             [weight * self._last(r) + (1 - weight) * r.first for r in refined.values()]
         )
         unit = self.config.image_size / 128
+        layers = _layers(self.config)
         planes = [
             smooth(mixed[:, :, ERRORS.index(layer.error)], layer.sigma * unit) * layer.sign
-            for layer in _layers(self.config)
+            for layer in layers
         ]
-        maps = torch.stack(planes, dim=2)
-        one_sided = [i for i, layer in enumerate(_layers(self.config)) if layer.one_sided]
-        maps[:, :, one_sided] = maps[:, :, one_sided].clamp(min=0)
-        return maps
+        return torch.stack(
+            [
+                plane.clamp(min=0) if layer.one_sided else plane
+                for plane, layer in zip(planes, layers, strict=True)
+            ],
+            dim=2,
+        )
 
     def _last(self, refined: Refined) -> Tensor:
         """E_T: the last error of each pixel, or that of H alone with zeros around it."""

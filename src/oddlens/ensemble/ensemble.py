@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from oddlens.artifact import Artifact
-from oddlens.detector import Detector, FloatArray, OnBad, Progress, Scored
+from oddlens.detector import Detector, FloatArray, OnBad, Progress
 from oddlens.errors import ArtifactError, UsageError
 from oddlens.images import (
     ImagesLike,
@@ -27,7 +27,7 @@ from oddlens.images import (
     stream_views,
 )
 from oddlens.options import DetectorOptions, Preset
-from oddlens.scoring import Calibration, Cues
+from oddlens.scoring import Calibration, Cues, Scored
 from oddlens.scoring.tails import log_tails
 from oddlens.training import Stage
 
@@ -179,6 +179,10 @@ class Ensemble(Detector):
         if len(sizes) > 1:
             raise UsageError(f"the members look at images of sizes {sizes}, so one is not enough")
         return self._cues({sizes[0]: images}, maps=True)
+
+    def scored_views(self, views: dict[int, Tensor], *, maps: bool = True) -> Scored:
+        """``scored`` of images at every size of ``sizes``: by S, ``(N, 3, S, S)`` in [0, 1]."""
+        return self.fused(self._cues(views, maps=maps), maps=maps)
 
     @property
     def sizes(self) -> list[int]:

@@ -17,7 +17,15 @@ from oddlens.images.sources import (
     open_source,
 )
 from oddlens.images.split import holdout_split
-from oddlens.images.stream import ImageBatch, Skipped, ViewBatch, stream, stream_views
+from oddlens.images.stream import (
+    ImageBatch,
+    PixelBatch,
+    Skipped,
+    ViewBatch,
+    stream,
+    stream_pixels,
+    stream_views,
+)
 
 __all__ = [
     "ArraySource",
@@ -32,6 +40,7 @@ __all__ = [
     "ImagesLike",
     "KnownImages",
     "PathSource",
+    "PixelBatch",
     "Problem",
     "SizeWatch",
     "Skipped",
@@ -47,5 +56,6 @@ __all__ = [
     "read_layout",
     "read_mask",
     "stream",
+    "stream_pixels",
     "stream_views",
 ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from oddlens.errors import DataError, ImageError, UsageError
@@ -15,6 +15,9 @@ from oddlens.images.pixels import Pixels
 from oddlens.images.prepare import to_tensor
 from oddlens.images.sources import ImageSource
 from oddlens.images.stream import OnBad, Skipped, read_squashed, refuse_on_bad
+
+if TYPE_CHECKING:
+    import torch
 
 _MOST_NAMED = 10
 

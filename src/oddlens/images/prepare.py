@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from oddlens.images.pixels import Pixels
+
+if TYPE_CHECKING:
+    import torch
 
 
 def squash(pixels: Pixels, size: int) -> Pixels:
@@ -54,5 +56,7 @@ def to_tensor(pixels: NDArray[Any]) -> torch.Tensor:
         float32 (N, 3, S, S) in [0, 1], in channels_last memory format: that is how decoded
         pixels lie anyway, and how convolutions on a CPU like them best.
     """
+    import torch  # only here: what scores without torch decodes and squashes as well
+
     batch = torch.from_numpy(pixels).permute(0, 3, 1, 2)
     return batch.to(torch.float32).div_(255)

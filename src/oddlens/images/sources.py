@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -19,6 +19,9 @@ from oddlens.images.files import find_images, without
 from oddlens.images.pixels import Pixels, channel_axis, refuse_bad_floats, to_rgb
 
 if TYPE_CHECKING:
+    from typing import TypeGuard
+
+    import torch
     from torch.utils.data import Dataset
 
 
@@ -147,7 +150,7 @@ class DatasetSource:
                     return picture_to_rgb(item, name)
         except OSError as error:  # a data set that reads files itself; other errors are its bugs
             raise ImageError(name, f"cannot be read ({error})") from error
-        if isinstance(item, torch.Tensor):
+        if _is_tensor(item):
             return to_rgb(_to_numpy(item), name, channels_first=True)
         if isinstance(item, np.ndarray):
             return to_rgb(item, name)
@@ -175,7 +178,7 @@ def open_source(images: ImagesLike, *, exclude: Sequence[str | Path] = ()) -> Im
         return _paths(images, exclude)
     if isinstance(images, np.ndarray):
         return ArraySource(images)
-    if isinstance(images, torch.Tensor):
+    if _is_tensor(images):
         return ArraySource(_to_numpy(images), channels_first=True)
     if isinstance(images, ImageSource):
         if len(images) == 0:
@@ -184,7 +187,8 @@ def open_source(images: ImagesLike, *, exclude: Sequence[str | Path] = ()) -> Im
     if isinstance(images, list | tuple) and all(isinstance(i, str | os.PathLike) for i in images):
         return _paths(images, exclude)
     if hasattr(images, "__getitem__"):
-        return DatasetSource(images)
+        items: Any = images
+        return DatasetSource(items)
     kind = type(images).__name__
     raise UsageError(f"images of type {kind}: use a path, a list, an array, a tensor or a Dataset")
 
@@ -197,7 +201,15 @@ def _paths(where: str | Path | Sequence[str | Path], exclude: Sequence[str | Pat
     return PathSource(kept)
 
 
+def _is_tensor(item: object) -> TypeGuard[torch.Tensor]:
+    """Whether it is a tensor; where torch was never imported, nothing is, and it stays away."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(item, torch.Tensor)
+
+
 def _to_numpy(tensor: torch.Tensor) -> NDArray[Any]:
+    import torch
+
     tensor = tensor.detach().cpu()
     if tensor.dtype == torch.bfloat16:  # numpy has no such type
         tensor = tensor.float()

@@ -6,16 +6,18 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 import numpy as np
-import torch
 
 from oddlens.errors import ImageError, UsageError
 from oddlens.images.lookahead import default_workers, map_ahead
 from oddlens.images.pixels import Pixels
 from oddlens.images.prepare import squash, to_tensor
 from oddlens.images.sources import ImageSource
+
+if TYPE_CHECKING:
+    import torch
 
 OnBad: TypeAlias = Literal["skip", "raise"]
 _Item = TypeVar("_Item")
@@ -60,6 +62,19 @@ class ViewBatch:
     """
 
     views: dict[int, torch.Tensor]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class PixelBatch:
+    """Some images, each at several sizes, as 8-bit pixels.
+
+    Attributes:
+        views: by size S, uint8 (N, S, S, 3): what ``stream`` makes its floats of.
+        names: what each image is called.
+    """
+
+    views: dict[int, Pixels]
     names: tuple[str, ...]
 
 
@@ -127,6 +142,33 @@ def stream_views(
         UsageError: a size, batch size or ``on_bad`` that makes no sense.
         ImageError: with ``"raise"``, at the first image that cannot be used.
     """
+    results = _read_views(source, sizes, batch_size, on_bad, indices)
+    return _batches(results, batch_size, on_bad, skipped, partial(_take_views, source, sizes))
+
+
+def stream_pixels(
+    source: ImageSource,
+    sizes: Sequence[int],
+    batch_size: int,
+    *,
+    on_bad: OnBad,
+    skipped: list[Skipped] | None = None,
+) -> Generator[PixelBatch, None, None]:
+    """Read a source as ``stream_views`` does, up to the 8-bit pixels; needs no torch.
+
+    Args and errors are those of ``stream_views``.
+    """
+    results = _read_views(source, sizes, batch_size, on_bad, None)
+    return _batches(results, batch_size, on_bad, skipped, partial(_take_pixels, source, sizes))
+
+
+def _read_views(
+    source: ImageSource,
+    sizes: Sequence[int],
+    batch_size: int,
+    on_bad: OnBad,
+    indices: Sequence[int] | None,
+) -> Generator[tuple[int, list[Pixels] | ImageError], None, None]:
     _refuse_numbers(on_bad, size=min(sizes), batch_size=batch_size)
     workers = default_workers()
 
@@ -138,8 +180,7 @@ def stream_views(
         return index, [squash(pixels, size) for size in sizes]
 
     wanted = range(len(source)) if indices is None else indices
-    results = map_ahead(read, wanted, ahead=max(batch_size, 2 * workers), workers=workers)
-    return _batches(results, batch_size, on_bad, skipped, partial(_take_views, source, sizes))
+    return map_ahead(read, wanted, ahead=max(batch_size, 2 * workers), workers=workers)
 
 
 def _refuse_numbers(on_bad: str, **numbers: int | None) -> None:
@@ -212,9 +253,17 @@ def _take_views(
     source: ImageSource, sizes: Sequence[int], waiting: list[tuple[int, list[Pixels]]]
 ) -> ViewBatch:
     """The same at every size."""
+    batch = _take_pixels(source, sizes, waiting)
+    return ViewBatch({size: to_tensor(each) for size, each in batch.views.items()}, batch.names)
+
+
+def _take_pixels(
+    source: ImageSource, sizes: Sequence[int], waiting: list[tuple[int, list[Pixels]]]
+) -> PixelBatch:
+    """The same as 8-bit pixels."""
     each_size = zip(*(views for _, views in waiting), strict=True)
-    batch = ViewBatch(
-        views={s: to_tensor(np.stack(each)) for s, each in zip(sizes, each_size, strict=True)},
+    batch = PixelBatch(
+        views={size: np.stack(each) for size, each in zip(sizes, each_size, strict=True)},
         names=tuple(source.name(index) for index, _ in waiting),
     )
     waiting.clear()

@@ -78,7 +78,7 @@ class Jigsaw:
         pieces = cut(images, self.grid)
         made = []
         for permutation in self.permutations:
-            order = torch.tensor(permutation, device=images.device).expand(len(images), -1)
+            order = torch.tensor(permutation, device=images.device).expand(images.shape[0], -1)
             shuffled = shuffle(pieces, order)
             if self.margin and generator is not None:
                 count, number = shuffled.shape[:2]

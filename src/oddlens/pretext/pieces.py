@@ -6,6 +6,7 @@ What the jigsaw of MultiTask (by permutation) and the puzzle of MultiCue (piece 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from torch import Generator, Tensor
 
@@ -43,7 +44,7 @@ def shuffle(pieces: Tensor, order: Tensor) -> Tensor:
         order: ``(N, n)`` int64, each row a permutation of 0 to n - 1. It is the label as well: the
             original position of the piece that is now in slot i.
     """
-    rows = torch.arange(len(pieces), device=pieces.device)[:, None]
+    rows = torch.arange(pieces.shape[0], device=pieces.device)[:, None]
     return pieces[rows, order]
 
 
@@ -89,6 +90,11 @@ def with_margin(
     cell = pieces.shape[-1]
     if margin >= cell:
         raise UsageError(f"margin {margin} leaves nothing of pieces of {cell} pixels; lower it")
+    if source is None and target is None:
+        start, side = margin // 2, cell - margin
+        tile = pieces[..., start : start + side, start : start + side]
+        left = margin - start
+        return F.pad(tile, (start, left, start, left), value=FILL)
     middle = torch.full((*pieces.shape[:2], 2), margin // 2, device=pieces.device)
     source = middle if source is None else source.to(pieces.device)
     target = middle if target is None else target.to(pieces.device)

@@ -152,7 +152,7 @@ def _start(
 ) -> Refined:
     """The first pass, and H as it leaves it."""
     restored, first = first_pass(restore, reference, boards, stack=stack)
-    hidden = _suspicious(judge(first), cell, threshold)
+    hidden = suspicious(judge(first), cell, threshold)
     empty = ~hidden.flatten(1).any(dim=1)
     return Refined(
         first=first,
@@ -166,7 +166,7 @@ def _start(
     )
 
 
-def _suspicious(error: Tensor, cell: int, threshold: float) -> Tensor:
+def suspicious(error: Tensor, cell: int, threshold: float) -> Tensor:
     """``(N, S, S)`` bool: the cells whose mean error exceeds the threshold."""
     return paint_cells(cell_means(error, cell) > threshold, error.shape[-1], cell)
 
@@ -191,7 +191,7 @@ def _refine_once(
     restored = torch.where(before[:, None], state.restored[active], images)
     _in_paint(restore, images, image_of, parts[wanted], stack, restored)
     errors = error_maps(reference[active], restored)
-    after = before & _suspicious(judge(errors), cell, threshold)
+    after = before & suspicious(judge(errors), cell, threshold)
     state.forwards += len(image_of)
     state.rounds[active] += 1
     state.covered[active], state.hidden[active] = before, after
@@ -211,19 +211,18 @@ def _parts(hidden: Tensor, covered: Tensor, boards: Tensor) -> tuple[Tensor, Ten
     Returns:
         ``(N, V, S, S)`` bool, V the number of first masks, and ``(N, V)`` bool.
     """
-    parts, earlier = _cut(hidden, boards), _cut(covered, boards)
+    parts, earlier = parts_of(hidden, boards), parts_of(covered, boards)
     known = (parts[:, :, None] == earlier[:, None]).flatten(3).all(dim=3).any(dim=2)
     return parts, parts.flatten(2).any(dim=2) & ~known
 
 
-def _cut(hidden: Tensor, boards: Tensor) -> Tensor:
+def parts_of(hidden: Tensor, boards: Tensor) -> Tensor:
     """H itself and empty parts, or H cut by the first masks where it is large.
 
     A mask that hides most of an image lies outside what the network was trained on; where H covers
     more than half of an image it is in-painted in as many parts as there are first masks.
     """
     cuts = hidden[:, None] & (boards == 0)
-    whole = torch.zeros_like(cuts)
-    whole[:, 0] = hidden
-    large = hidden.flatten(1).float().mean(dim=1) > 0.5
-    return torch.where(large[:, None, None, None], cuts, whole)
+    whole = torch.cat([hidden[:, None], torch.zeros_like(cuts[:, 1:])], dim=1)
+    large = (hidden.flatten(1).float().mean(dim=1) > 0.5)[:, None, None, None]
+    return (large & cuts) | (~large & whole)

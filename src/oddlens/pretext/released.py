@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -69,8 +70,15 @@ class ReleasedScores:
     uncovered: Tensor | None
 
 
+# The same for every image. Made anew while a graph is drawn, they would be symbols and not numbers.
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _masks(size: int, cell: int, parts: int, seed: int) -> Tensor:
+    return released_partition_masks(size, cell, parts, seed)
+
+
 def released_inference(
-    restore: Restore, images: Tensor, settings: ReleasedSettings, *, stack: int = 32
+    restore: Restore, images: Tensor, settings: ReleasedSettings, *, stack: int | None = 32
 ) -> ReleasedScores:
     """Score images as the released code does.
 
@@ -78,7 +86,7 @@ def released_inference(
         restore: the network in evaluation mode.
         images: ``(N, 3, S, S)`` in [0, 1].
         settings: its constants.
-        stack: most variants in one network pass.
+        stack: most variants in one network pass; None for all, whose number may be a symbol.
     """
     size = images.shape[-1]
     weights = {
@@ -87,16 +95,16 @@ def released_inference(
     }
     threshold = settings.threshold * (sum(weights.values()) / _RELEASED_WEIGHT)
     pyramid = gradient_pyramid(images)
-    opened = torch.zeros(len(images), size, size, dtype=torch.bool, device=images.device)
+    opened = torch.zeros(images.shape[0], size, size, dtype=torch.bool, device=images.device)
     normal: Tensor | None = None
     history = []
     maps = mse = torch.zeros(())
     for turn in range(settings.rounds):
         last = turn == settings.rounds - 1
         score = torch.zeros_like(images[:, 0])
-        mse = torch.zeros(len(images), dtype=torch.float64, device=images.device)
+        mse = torch.zeros(images.shape[0], dtype=torch.float64, device=images.device)
         for cell, weight in weights.items():
-            masks = released_partition_masks(size, cell, settings.parts, settings.seed + turn)
+            masks = _masks(size, cell, settings.parts, settings.seed + turn)
             output = _in_paint(restore, images, masks.to(images.device), opened, stack)
             if last:
                 output = torch.where(output == 0, images, output)
@@ -112,11 +120,15 @@ def released_inference(
 
 
 def _in_paint(
-    restore: Restore, images: Tensor, masks: Tensor, opened: Tensor, stack: int
+    restore: Restore, images: Tensor, masks: Tensor, opened: Tensor, stack: int | None
 ) -> Tensor:
     """``sum_i f(x m_i, m_i) (1 - m_i)`` with all masks opened where ``opened`` says so."""
-    count, parts = len(images), len(masks)
+    count, parts = images.shape[0], masks.shape[0]
     visible = torch.maximum(masks[None], opened[:, None].to(masks.dtype)).flatten(0, 1)[:, None]
+    if stack is None:
+        shown = images[:, None].expand(-1, parts, -1, -1, -1).flatten(0, 1)
+        made = restore(shown * visible, visible) * (1 - visible)
+        return made.reshape(count, parts, *images.shape[1:]).sum(dim=1)
     image_of = torch.arange(count, device=images.device).repeat_interleave(parts)
     output = torch.zeros_like(images)
     for start in range(0, count * parts, stack):

@@ -7,6 +7,7 @@ similarity and SSIM; the error maps use the first two and the sign of the differ
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -85,7 +86,14 @@ class Reference:
         )
 
 
-def texture_gain(images: Tensor, sigma: float) -> Tensor:
+def _median(values: Tensor) -> Tensor:
+    """The lower median of each row: ``(N, P)`` to ``(N,)``."""
+    return values.median(dim=1).values
+
+
+def texture_gain(
+    images: Tensor, sigma: float, median: Callable[[Tensor], Tensor] = _median
+) -> Tensor:
     """The factor that brings each image's texture to a common strength.
 
     The strength is the median over pixels of ``|g - smooth(g)|``, g the channel mean. Our choice:
@@ -96,6 +104,7 @@ def texture_gain(images: Tensor, sigma: float) -> Tensor:
     Args:
         images: ``(N, 3, S, S)`` in [0, 1].
         sigma: of the smoothing, in pixels; 0 gives ones.
+        median: the lower median of each row; another way to it where torch's cannot be used.
 
     Returns:
         ``(N, 1, 1, 1)``: 0.01 over the strength, and at most 10.
@@ -103,7 +112,7 @@ def texture_gain(images: Tensor, sigma: float) -> Tensor:
     if sigma <= 0:
         return torch.ones_like(images[:, :1, :1, :1])
     grey = images.mean(dim=1)
-    strength = (grey - smooth(grey, sigma)).abs().flatten(1).median(dim=1).values
+    strength = median((grey - smooth(grey, sigma)).abs().flatten(1))
     return (0.01 / strength.clamp(min=0.001))[:, None, None, None]
 
 

@@ -84,7 +84,7 @@ def rotation_errors(copies: Tensor) -> Tensor:
 
 def pick(copies: Tensor, angle: Tensor) -> Tensor:
     """One copy of each piece: ``(N, n, m, ...)`` and ``(N, n)`` indices to ``(N, n, ...)``."""
-    rows = torch.arange(len(copies), device=copies.device)[:, None]
+    rows = torch.arange(copies.shape[0], device=copies.device)[:, None]
     slots = torch.arange(copies.shape[1], device=copies.device)[None]
     return copies[rows, slots, angle]
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from oddlens.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +30,13 @@ class Cues:
     maps: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        import torch  # only here: what scores without torch has no cues of this kind
+
         if not self.scores:
             raise UsageError("a detector must give at least one cue")
-        count = len(self)
+        # Not len(self): while a graph is exported, the number of images is no plain number.
+        first = next(iter(self.scores.values()))
+        count = first.shape[0] if first.ndim else 0
         for name, scores in self.scores.items():
             _check(f"cue {name!r}", scores, torch.float64, ("N",), count)
         for name, maps in self.maps.items():
@@ -56,6 +62,8 @@ class Cues:
         Raises:
             UsageError: no part, or parts that do not fit together.
         """
+        import torch
+
         if not parts:
             raise UsageError("there are no cues to concatenate")
         first = parts[0]
