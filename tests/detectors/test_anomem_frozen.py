@@ -74,7 +74,7 @@ def test_a_surface_is_compared_with_itself_in_even_light() -> None:
     share_below = (maps < 0).float().mean(dim=(1, 2))
     assert float((share_below - 0.5).abs().max()) < 0.1  # its median, but for the enlarging
     darker = detector.raw_cues(0.5 * images + 0.1).maps["memory"]
-    assert float(torch.corrcoef(torch.stack([maps.flatten(), darker.flatten()]))[0, 1]) > 0.9
+    assert float(torch.corrcoef(torch.stack([maps.flatten(), darker.flatten()]))[0, 1]) > 0.8
     of_object = AnoMem(**options).fit(plates(20), seed=1, device="cpu")
     plain = of_object.raw_cues(images).maps["memory"]
     dark = of_object.raw_cues(0.5 * images + 0.1).maps["memory"]
