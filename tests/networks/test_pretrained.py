@@ -122,6 +122,7 @@ class FakeTimm(ModuleType):
 
     def __init__(self) -> None:
         super().__init__("timm")
+        self.mean = (0.5, 0.5, 0.5)
         self.asked: list[tuple[str, bool]] = []
 
     def create_model(self, name: str, *, pretrained: bool, features_only: bool) -> nn.Module:
@@ -129,12 +130,13 @@ class FakeTimm(ModuleType):
             raise RuntimeError(f"Unknown model ({name})")
         assert features_only
         self.asked.append((name, pretrained))
+        mean = self.mean
 
         class Model(nn.Module):
             def __init__(self) -> None:
                 super().__init__()
                 self.weight = nn.Parameter(torch.full((1,), 2.0 if pretrained else 1.0))
-                self.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+                self.pretrained_cfg = {"mean": mean, "std": (0.5, 0.5, 0.5)}
 
             def forward(self, images: Tensor) -> list[Tensor]:
                 return [self.weight * F.avg_pool2d(images, side) for side in (4, 16, 32)]
@@ -151,6 +153,12 @@ def test_timm_models_plug_in_where_timm_can_be_imported(monkeypatch: pytest.Monk
     encoder.load_pretrained()
     assert fake.asked[-1] == ("known", True)
     assert torch.allclose(encoder(torch.ones(1, 3, 64, 64))[0], torch.tensor(2.0))
+    # All that decides a score is saved, and not asked of the timm that will be installed then.
+    saved = encoder.state_dict()
+    monkeypatch.setattr(fake, "mean", (0.0, 0.0, 0.0))
+    later = FrozenEncoder("timm:known", 2, 64, locality=1)
+    later.load_state_dict(saved)
+    assert torch.allclose(later(torch.ones(1, 3, 64, 64))[0], torch.tensor(2.0))
     with pytest.raises(UsageError, match="timm:other cannot be used: Unknown model"):
         TimmEncoder("other")
 

@@ -30,7 +30,8 @@ class TimmEncoder(nn.Module):
         settings: dict[str, Any] = getattr(self.model, "pretrained_cfg", None) or {}
         for key, fallback in (("mean", (0.485, 0.456, 0.406)), ("std", (0.229, 0.224, 0.225))):
             value = torch.tensor(settings.get(key, fallback))[:, None, None]
-            self.register_buffer(key, value, persistent=False)
+            # Saved like the weights: another version of timm may have others under this name.
+            self.register_buffer(key, value)
         self.mean: Tensor
         self.std: Tensor
 
