@@ -110,6 +110,30 @@ def adapted(**options: object) -> MultiCue:
     return detector
 
 
+@pytest.mark.parametrize(
+    ("options", "looks"),
+    [
+        ({}, 3),
+        ({"ood": "softmax_truth"}, 1),
+        ({"tasks": ("tint",)}, 1),
+        ({"tasks": ("tint",), "tint_ood": "mahalanobis"}, 2),
+        ({"tasks": ("puzzle",), "ood": "softmax_truth", "tint_ood": "mahalanobis"}, 1),
+        ({"tasks": ("recolorization",), "places": False}, 0),
+    ],
+)
+def test_it_looks_as_often_as_its_tasks_need_and_tells_when_it_is_through(
+    options: dict[str, object], looks: int
+) -> None:
+    detector, told = tiny(**options), list[tuple[int, int]]()
+    assert detector.images_to_adapt(20, 6) == 6 + looks * 20
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        detector.adapt(
+            as_cache(pictures(20)), as_cache(pictures(6, 1)), lambda *count: told.append(count)
+        )
+    assert told[-1] == (6 + looks * 20, 6 + looks * 20)
+
+
 def test_combined_is_the_weighted_truth_and_the_distance_of_features_in_standard_deviations() -> (
     None
 ):

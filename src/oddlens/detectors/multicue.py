@@ -309,10 +309,10 @@ class MultiCue(Detector):
     def _looks(self) -> list[Learner]:
         """What learns of normal images, one after the other, since each needs the one before."""
         looks: list[Learner] = []
-        if self.piece_tasks and self.evidence.asks_statistics:
+        if self.evidence.asks_statistics(self.piece_tasks):
             looks.append(self._learn_answers)
-            if self.config.ood == "combined":
-                looks.append(self._learn_scales)
+        if self.evidence.asks_scales(self.piece_tasks):
+            looks.append(self._learn_scales)
         if self.config.places:
             looks.append(self._learn_places)
         return looks

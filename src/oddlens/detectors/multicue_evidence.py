@@ -14,12 +14,13 @@ choice, since each alone fails somewhere:
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from oddlens.detectors.multicue_options import MultiCueOptions
+from oddlens.detectors.multicue_options import MultiCueOptions, TaskName
 from oddlens.detectors.multicue_pieces import Look
 from oddlens.pretext.tint import expected_error
 from oddlens.scoring.ood import ClassMoments, mahalanobis
@@ -115,10 +116,14 @@ class PieceEvidence(nn.Module):
 
     # --- what it learns of normal images ------------------------------------------------------
 
-    @property
-    def asks_statistics(self) -> bool:
-        """Whether anything here is judged by statistics of normal images."""
-        return self.config.ood != "softmax_truth" or self.config.tint_ood == "mahalanobis"
+    def asks_statistics(self, tasks: Collection[TaskName]) -> bool:
+        """Whether one of these tasks is judged by statistics of normal images."""
+        puzzle = "puzzle" in tasks and self.config.ood != "softmax_truth"
+        return puzzle or ("tint" in tasks and self.config.tint_ood == "mahalanobis")
+
+    def asks_scales(self, tasks: Collection[TaskName]) -> bool:
+        """Whether there are two terms to be brought to one scale."""
+        return "puzzle" in tasks and self.config.ood == "combined"
 
     def moments(self) -> dict[str, ClassMoments]:
         """Room for one pass over normal images; see ``add`` and ``learn``."""

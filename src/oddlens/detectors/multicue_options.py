@@ -63,7 +63,9 @@ class MultiCueOptions(DetectorOptions):
         "(MC-U10)",
     )
     weighting: Literal["attention", "plain"] = Field(
-        "attention", description="the mean of a cue over pieces: by the attention map, or plain"
+        "attention",
+        description="the mean of a cue over pieces: by the attention map, or plain; "
+        "ood=combined has weights of its own",
     )
     ood: Literal["combined", "softmax_truth", "mahalanobis"] = Field(
         "combined",
