@@ -11,20 +11,21 @@ a distance on the deviations is learned from them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from oddlens.detector import Detector
 from oddlens.detectors import anomem_frozen as frozen
+from oddlens.detectors import anomem_training as training
 from oddlens.detectors.anomem_options import AnoMemOptions
 from oddlens.detectors.anomem_spread import DeviationSpread
 from oddlens.errors import TrainingError, UsageError
 from oddlens.images import ImageCache
-from oddlens.networks.deviation_head import DeviationHead, distance_loss
+from oddlens.networks.deviation_head import DeviationHead
 from oddlens.networks.layout import channels_last
 from oddlens.networks.memory import MemoryState, Recall, memory_state
 from oddlens.networks.memory_network import MemoryNetwork
@@ -32,13 +33,9 @@ from oddlens.networks.multi_scale import MultiScaleEncoder
 from oddlens.networks.pretrained import FrozenEncoder
 from oddlens.networks.resnet import ResNet18
 from oddlens.options import DetectorOptions
-from oddlens.pretext.contrast import contrast, variance_term
-from oddlens.pretext.turned import with_turned
-from oddlens.pretext.views import Views
 from oddlens.scoring import Cues
 from oddlens.scoring.ood import ClassMoments, mahalanobis
-from oddlens.training.optimizers import optimizer_maker
-from oddlens.training.stage import Stage, cosine
+from oddlens.training.stage import Stage
 
 _LEAST_SPREAD = 0.1
 """Of recalls, as a share of its target, below which a memory has collapsed (section 10.4)."""
@@ -124,137 +121,34 @@ class AnoMem(Detector):
         With a frozen encoder the memories alone are learned, where ``memory`` asks for it.
         """
         if self.frozen is None:
-            stages = [self._remembering()]
+            stages = [training.remembering(self.network, self.config, self.loss, self.states)]
         else:
-            stages = [self._recalling()] if self.config.memory else []
+            stages = [training.recalling(self.network, self.config)] if self.config.memory else []
         if bool(self.has_head):
-            stages.append(self._measuring())
+            stages.append(training.measuring(self.head, self.config, self.measuring_loss))
         return stages
 
-    def _measuring(self) -> Stage:
-        config = self.config
-        return Stage(
-            name="measure",
-            module=self.head,
-            loss=self.measuring_loss,
-            optimizer=optimizer_maker("adam", 1e-3, 1e-4),
-            schedule=cosine,
-            epochs=config.distance_epochs,
-            batch_size=config.batch_size,
-            share=config.distance_share,
-        )
-
-    def _recalling(self) -> Stage:
-        config = self.config
-        return Stage(
-            name="remember",
-            module=self.network.memories,
-            loss=lambda images, generator: frozen.recall_loss(
-                self.network, images, generator, config.variance_weight
-            ),
-            optimizer=optimizer_maker("adam", 1e-3, 0.0),
-            schedule=cosine,
-            epochs=config.epochs,
-            most_steps=frozen.MOST_STEPS,
-            batch_size=config.batch_size,
-            share=1 - config.distance_share,
-        )
-
-    def _remembering(self) -> Stage:
-        config = self.config
-
-        def optimizer(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-            kept = {id(memory.prototypes) for memory in self.network.memories}
-            groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
-            for each in parameters:
-                groups[each.ndim > 1 and id(each) not in kept].append(each)
-            return torch.optim.SGD(
-                [
-                    {"params": groups[True], "weight_decay": config.weight_decay},
-                    {"params": groups[False], "weight_decay": 0.0},
-                ],
-                lr=config.learning_rate * config.a_step / 256,
-                momentum=0.9,
-                nesterov=True,
-            )
-
-        return Stage(
-            name="remember",
-            module=self.network,
-            loss=self.loss,
-            optimizer=optimizer,
-            schedule=cosine,
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            share=1 - config.distance_share,
-            clip=5.0,
-            monitor=self.states,
-        )
-
-    def _with_anomalies(
-        self, images: Tensor, count: int, generator: Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Images and so many labelled anomalies, and which of them are normal, y."""
-        if self.anomalies is None:
-            return images, torch.ones(len(images), dtype=torch.bool, device=images.device)
-        drawn = torch.randint(len(self.anomalies), (count,), generator=generator).tolist()
-        odd = self.anomalies.batch(drawn).to(images.device)
-        normal = torch.arange(len(images) + count, device=images.device) < len(images)
-        return torch.cat([images, odd]), normal
-
     def loss(self, images: Tensor, generator: Generator) -> dict[str, Tensor]:
-        """``sum_s lambda_s (L_contrast + lambda_V L_variance)`` over the scales (section 5).
+        """Contrast and variance of normal images and of anomalies, where there are some.
 
         Args:
-            images: ``(N, 3, S, S)`` in [0, 1].
-            generator: draws the two views of each image, and anomalies where there are some.
+            images: normal ones, ``(N, 3, S, S)`` in [0, 1].
+            generator: draws anomalies, and the two views of each image.
         """
-        config = self.config
-        images, normal = self._with_anomalies(images, config.anomalies_a_step, generator)
-        if config.turned:
-            images, normal = with_turned(images, normal)
-        views = Views(smallest=config.smallest_crop, flips=config.flips)
-        both = torch.cat([views.draw(images, generator) for _ in range(2)])
-        contrasts, variances = [], []
-        own = normal.repeat(2).nonzero()[:, 0]  # others never write into a memory
-        for scale, (features, weight) in enumerate(
-            zip(self.network.features(both), config.weights, strict=True)
-        ):
-            seen = F.normalize(features.float(), dim=1)
-            observed = self.network.embedded(seen, scale).float()
-            recall: Recall = self.network.memories[scale](features[own])
-            recalled = torch.zeros_like(observed).index_copy(
-                0, own, self.network.embedded(recall.recalled, scale).float()
-            )
-            contrasts.append(
-                weight
-                * contrast(
-                    observed,
-                    recalled if config.memory else None,
-                    normal,
-                    temperature=config.temperature,
-                )
-            )
-            flat = recall.recalled.permute(0, 2, 3, 1).flatten(0, 2)
-            variances.append(weight * config.variance_weight * variance_term(flat))
-        terms = {"contrast": torch.stack(contrasts).sum()}
-        if config.memory:
-            terms["variance"] = torch.stack(variances).sum()
-        return terms
+        both, normal = training.with_anomalies(
+            images, self.anomalies, self.config.anomalies_a_step, generator
+        )
+        return training.contrast_loss(self.network, both, normal, generator, self.config)
 
     def measuring_loss(self, images: Tensor, generator: Generator) -> dict[str, Tensor]:
-        """Normal images near, anomalies far, as many of the one as of the other (section 7.2).
+        """The learned distance of normal images and of as many anomalies.
 
         Args:
-            images: ``(N, 3, S, S)`` in [0, 1].
-            generator: draws anomalies and views, without strong crops.
+            images: normal ones, ``(N, 3, S, S)`` in [0, 1].
+            generator: draws anomalies and views.
         """
-        images, normal = self._with_anomalies(images, len(images), generator)
-        views = Views(smallest=max(0.8, self.config.smallest_crop), flips=self.config.flips)
-        with torch.no_grad():
-            recalls = self.network(views.draw(images, generator))
-        distances = self.head([recall.deviation for recall in recalls])
-        return {"distance": distance_loss(distances, normal)}
+        both, normal = training.with_anomalies(images, self.anomalies, len(images), generator)
+        return training.measured_loss(self.network, self.head, both, normal, generator, self.config)
 
     def states(self, images: Tensor, generator: Generator) -> dict[str, float]:
         """Whether the memories are alive, on images ``(N, 3, S, S)``; see ``MemoryState``."""
