@@ -132,7 +132,8 @@ def few_anomalies(data: str, folder: Path = RESULTS) -> str:
     rows = [_row(curve, shares, data) for curve in found] or [[NOT_RUN] * len(headers)]
     for (who, source), by_gamma in _others(data).items():
         cells = [f"{100 * by_gamma[each]:.1f}" if each in by_gamma else UNKNOWN for each in shares]
-        rows.append([f"{who}, as published ({source})", UNKNOWN, UNKNOWN, "all", *cells])
+        draw = _draw_of_others(data, who)
+        rows.append([f"{who}, as published ({source})", draw, UNKNOWN, "all", *cells])
     every = [one for curve in found for one in curve.summaries]
     return f"{markdown(headers, rows)}\n\n{told_origin(every, file_of(data))}"
 
@@ -180,6 +181,12 @@ def _others(data: str) -> dict[tuple[str, str], dict[float, float]]:
         source = other.source + (f"; {other.note}" if other.note else "")
         found.setdefault((other.who, source), {})[float(other.setting["gamma"])] = other.mean
     return found
+
+
+def _draw_of_others(data: str, who: str) -> str:
+    """What their labelled anomalies were drawn from, where that is known."""
+    told = (each.setting.get("anomalies") for each in published(PROTOCOL, data) if each.who == who)
+    return next((str(draw) for draw in told if draw), UNKNOWN)
 
 
 def drawn(sets: Sequence[str] = ("fashion-mnist", "cifar10"), folder: Path = RESULTS) -> Figure:

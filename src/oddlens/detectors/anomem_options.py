@@ -63,16 +63,17 @@ class AnoMemOptions(DetectorOptions):
     evidence: tuple[Literal["memory", "distance", "mahalanobis"], ...] = Field(
         ("memory", "distance"),
         min_length=1,
-        description="cues: memory: the deviation from what is recalled, one a scale; distance: "
-        "learned from labelled anomalies, where there are some; mahalanobis: of the last scale's "
-        "mean feature (SSD), the baseline",
+        description="cues: memory: the deviation from what is recalled, one a scale (frozen "
+        "encoder: one in all); distance: learned from labelled anomalies, where there are some; "
+        "mahalanobis: of the last scale's mean feature (SSD), the baseline",
     )
     statistics_images: int = Field(
         2000, ge=2, description="training images that statistics come from, at most"
     )
     measure: Literal["spread", "length"] = Field(
         "spread",
-        description="of a deviation: within those of normal images at its place, or its length",
+        description="trained encoder: how a deviation is measured: within those of normal images "
+        "at its place, of at most 8 x 8, or by its length",
     )
     pooling: Literal["mean", "top", "peak"] = Field(
         "mean",

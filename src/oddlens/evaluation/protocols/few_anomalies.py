@@ -1,9 +1,10 @@
 """Few labelled anomalies: one-vs-all where a share of the training images are known anomalies.
 
 As Deep SAD has it (Ruff et al. 2020): ``gamma`` is the share of labelled anomalies among all
-training images, so that there are ``round(gamma n / (1 - gamma))`` of them beside n normal ones.
-They come from the training split, of all other classes, or of a single one, so that the test meets
-kinds of anomalies that were never seen. What the original of AnoMem did is not known (AM-U16).
+training images, so that there are ``round(gamma n / (1 - gamma))`` of them beside n normal ones,
+those that the detector holds out included. They come from the training split, of all other classes,
+or of a single one, as Deep SAD has it, so that the test meets kinds of anomalies that were never
+seen. What the original of AnoMem did is not known (AM-U16).
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class FewAnomalies(Protocol):
 
     Attributes:
         gamma: labelled anomalies as a share of all training images, in [0, 0.5].
-        anomalies: ``all``: drawn from all other classes alike; ``single``: from one other class,
-            which the seed decides; ``none`` where gamma is 0.
+        anomalies: ``all``: drawn from all other classes, each image as likely; ``single``: from one
+            other class, which the seed decides; ``none`` where gamma is 0.
 
     Raises:
         UsageError: gamma is out of range, or there is no such draw.
