@@ -21,16 +21,17 @@ from oddlens.detector import Detector
 from oddlens.detectors.multicue_evidence import Evidence, PieceEvidence
 from oddlens.detectors.multicue_options import MultiCueOptions, TaskName
 from oddlens.detectors.multicue_pieces import Look, PieceTasks, piece_network
+from oddlens.detectors.multicue_training import colour_stage, piece_stage, piece_terms
 from oddlens.errors import DataError
 from oddlens.images import ImageCache
 from oddlens.networks.layout import channels_last
 from oddlens.networks.mixture import PER_COMPONENT
 from oddlens.networks.unet import UNet
 from oddlens.options import DetectorOptions
-from oddlens.pretext.attention import density, entropy_share, to_pixels, warn_if_collapsed
+from oddlens.pretext.attention import entropy_share, to_pixels, warn_if_collapsed
 from oddlens.pretext.augmentation import jittered, mirrored
 from oddlens.pretext.difficulty import warn_of_difficulty
-from oddlens.pretext.puzzle import accuracy, puzzle_loss
+from oddlens.pretext.puzzle import accuracy
 from oddlens.pretext.recolorization import (
     CHANNELS,
     chroma,
@@ -39,11 +40,9 @@ from oddlens.pretext.recolorization import (
     to_lab,
     visible_part,
 )
-from oddlens.pretext.tint import expected_error
 from oddlens.scoring import Cues
 from oddlens.scoring.places import PlaceMoments, Places
-from oddlens.training.optimizers import optimizer_maker
-from oddlens.training.stage import Stage, cosine
+from oddlens.training.stage import Stage
 
 Learner = Callable[[Iterable[Tensor]], None]
 
@@ -139,74 +138,22 @@ class MultiCue(Detector):
 
         The branches are trained separately and share nothing (MC-U4).
         """
-        made = []
+        config, made = self.config, []
         if self.piece_tasks:
-            made.append(self._piece_stage())
+            made.append(piece_stage(self.pieces, config, self.piece_loss, self.monitor_pieces))
         if "recolorization" in self.active:
-            made.append(self._colour_stage())
+            made.append(colour_stage(self.unet, config, self.colour_loss, self.monitor_colours))
         return made
 
-    def _piece_stage(self) -> Stage:
-        config = self.config
-        return Stage(
-            name="pieces",
-            module=self.pieces,
-            loss=self.piece_loss,
-            optimizer=optimizer_maker(config.optimizer, config.learning_rate, config.weight_decay),
-            schedule=cosine,
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            share=1 - config.colour_share,
-            monitor=self.monitor_pieces,
-        )
-
-    def _colour_stage(self) -> Stage:
-        config = self.config
-        return Stage(
-            name="recolor",
-            module=self.unet,
-            loss=self.colour_loss,
-            optimizer=optimizer_maker("adam", config.colour_learning_rate),
-            schedule=cosine,
-            epochs=config.epochs,
-            batch_size=config.batch_size,
-            share=config.colour_share,
-            clip=config.clip,
-            monitor=self.monitor_colours,
-        )
-
     def piece_loss(self, images: Tensor, generator: Generator) -> dict[str, Tensor]:
-        """sum_i P_i (CE_i + lambda_t L_tint,i) + lambda_d n^2 Var(P), mean over the batch.
-
-        With ``attention="l"`` the map is fitted to the losses without weighing them: encoder and
-        heads learn from the plain mean, P from the same losses held fixed (our choice).
+        """Puzzle, tint and density of the attention, see ``piece_terms``.
 
         Args:
             images: ``(N, 3, S, S)`` in [0, 1].
             generator: draws mirroring, shifts, permutations, angles and offsets.
         """
-        config = self.config
         look = self._tasks.drawn(self.pieces, self._varied(images, generator), generator)
-        weighs = config.attention in ("u", "both")
-        weight = look.attention if weighs else 1 / config.grid**2
-        by_slot = self._slot_losses(look)
-        terms = {name: (weight * each).sum(dim=1).mean() for name, each in by_slot.items()}
-        if config.attention == "l":
-            held = torch.stack(list(by_slot.values())).sum(dim=0).detach()
-            terms["attention"] = (look.attention * held).sum(dim=1).mean()
-        if config.attention != "off":
-            terms["density"] = config.lambda_d * density(look.attention)
-        return terms
-
-    def _slot_losses(self, look: Look) -> dict[str, Tensor]:
-        """The loss of every slot, ``(N, n)``, by task."""
-        made = {}
-        if "puzzle" in self.active:
-            made["puzzle"] = puzzle_loss(look.position, look.order)
-        if "tint" in self.active:
-            error = expected_error(look.tint, look.angle, look.errors)
-            made["tint"] = self.config.lambda_t * error
-        return made
+        return piece_terms(look, self.config, self.piece_tasks)
 
     def colour_loss(self, images: Tensor, generator: Generator) -> dict[str, Tensor]:
         """mean(Q NLL) over the centre's pixels; Q is 1 where attention is off.
