@@ -223,3 +223,14 @@ def test_resnet_shows_the_scales_of_the_specification() -> None:
     assert [tuple(each.shape[1:]) for each in large] == [(256, 6, 6), (512, 3, 3)]
     # Public implementations without their classifier have 11.17 million with this stem.
     assert sum(each.numel() for each in ResNet18(4).parameters()) == 11_168_832
+
+
+@pytest.mark.parametrize(("flips", "images"), [("none", 4 * 8), ("both", 2 * 8)])
+def test_a_step_is_counted_as_it_is_made(flips: str, images: int) -> None:
+    detector, seen = AnoMem(**TINY, flips=flips), list[int]()
+    detector.network.encoder.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    detector.loss(batch(8), seeded())
+    assert seen == [2 * images]  # two views
+    assert detector.config.a_step == images
+    (group, _) = detector.stages()[0].optimizer(detector.network.parameters()).param_groups
+    assert group["lr"] == pytest.approx(0.06 * images / 256)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from oddlens.pretext.turned import with_turned
+from oddlens.pretext.augmentation import Flips
+from oddlens.pretext.turned import distinct_turns, with_turned
 
 
 def test_copies_stand_behind_and_are_not_normal() -> None:
@@ -22,3 +24,17 @@ def test_where_nothing_is_normal_nothing_is_added() -> None:
     found, normal = with_turned(images, torch.tensor([False, False]))
     assert torch.equal(found, images)
     assert not normal.any()
+
+
+@pytest.mark.parametrize(
+    ("flips", "axes"), [("none", [()]), ("horizontal", [(), (-1,)]), ("both", [(), (-1,), (-2,)])]
+)
+def test_no_copy_looks_like_the_image_or_another_copy_when_mirrored(
+    flips: Flips, axes: list[tuple[int, ...]]
+) -> None:
+    image = torch.rand(1, 3, 5, 5)
+    ways = [*axes, (-1, -2)] if flips == "both" else axes
+    copies, _ = with_turned(image, torch.tensor([True]), distinct_turns(flips))
+    assert len(copies) > 1
+    seen = [one.flip(way) if way else one for one in copies for way in ways]
+    assert not any(torch.equal(a, b) for at, a in enumerate(seen) for b in seen[:at])

@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt, model_validator
 from oddlens.networks.pretrained import encoder_names, is_pretrained
 from oddlens.options import DetectorOptions, Preset
 from oddlens.pretext.augmentation import Flips
+from oddlens.pretext.turned import distinct_turns
 
 FROZEN_DEFAULTS: dict[str, Any] = {
     "image_size": 256,
@@ -95,7 +96,9 @@ class AnoMemOptions(DetectorOptions):
     )
     flips: Flips = Field("none", description="views: random mirroring")
     turned: bool = Field(
-        True, description="contrast images with their quarter turns, which memory never learns"
+        True,
+        description="contrast images with their quarter turns, which memory never learns; with "
+        "flips=both a single one, since the others look like mirrored images",
     )
     learning_rate: float = Field(
         0.06, gt=0, description="base learning rate, for 256 images a step, turns among them"
@@ -127,7 +130,8 @@ class AnoMemOptions(DetectorOptions):
     @property
     def a_step(self) -> int:
         """Images of a step, turns among them."""
-        return self.batch_size * (4 if self.turned else 1)
+        copies = len(distinct_turns(self.flips)) if self.turned else 0
+        return self.batch_size * (1 + copies)
 
     @classmethod
     def make(cls, given: dict[str, Any]) -> Self:

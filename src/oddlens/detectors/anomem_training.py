@@ -19,7 +19,7 @@ from oddlens.networks.deviation_head import DeviationHead, distance_loss
 from oddlens.networks.memory import Recall
 from oddlens.networks.memory_network import MemoryNetwork
 from oddlens.pretext.contrast import contrast, variance_term
-from oddlens.pretext.turned import with_turned
+from oddlens.pretext.turned import distinct_turns, with_turned
 from oddlens.pretext.views import Views
 from oddlens.training.optimizers import optimizer_maker
 from oddlens.training.stage import Loss, Stage, Watch, cosine
@@ -134,7 +134,7 @@ def contrast_loss(
         config: weights, views, temperature, and whether turned copies take part.
     """
     if config.turned:
-        images, normal = with_turned(images, normal)
+        images, normal = with_turned(images, normal, distinct_turns(config.flips))
     views = Views(smallest=config.smallest_crop, flips=config.flips)
     both = torch.cat([views.draw(images, generator) for _ in range(2)])
     contrasts, variances = [], []
