@@ -234,3 +234,23 @@ def test_a_step_is_counted_as_it_is_made(flips: str, images: int) -> None:
     assert detector.config.a_step == images
     (group, _) = detector.stages()[0].optimizer(detector.network.parameters()).param_groups
     assert group["lr"] == pytest.approx(0.06 * images / 256)
+
+
+@pytest.mark.parametrize(
+    ("options", "looked"),
+    [
+        ({}, 20),
+        ({"measure": "length"}, 0),
+        ({"measure": "length", "evidence": ("memory", "mahalanobis")}, 20),
+        ({"evidence": ("mahalanobis",), "statistics_images": 5}, 5),
+    ],
+)
+def test_adapting_tells_of_every_image_that_it_looks_at(
+    options: dict[str, Any], looked: int
+) -> None:
+    detector, told = AnoMem(memory=False, **TINY, **options).eval(), list[tuple[int, int]]()
+    with torch.no_grad():
+        train, tune = as_cache(blobs(20), SIDE), as_cache(blobs(6, 1), SIDE)
+        detector.adapt(train, tune, lambda *count: told.append(count))
+    assert detector.images_to_adapt(20, 6) == looked + 6
+    assert told[-1] == (looked + 6, looked + 6)

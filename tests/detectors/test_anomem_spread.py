@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Generator, Tensor
 
@@ -52,3 +53,16 @@ def test_where_normal_images_deviate_a_deviation_says_less() -> None:
     normal[0][:, :, 0, 0] *= 10
     found = fitted(normal)([torch.ones(1, 3, 2, 3), torch.ones(1, 4, 9, 12)])[0][0]
     assert float(found[0, 0]) < 0.1 * float(found[1, 1])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_fewer_images_than_channels_are_enough(count: int) -> None:
+    found = fitted(some(count))(some(4, seed=1))
+    assert all(bool((each > 0).all()) and bool(each.isfinite().all()) for each in found)
+
+
+def test_images_that_are_all_alike_are_no_trouble() -> None:
+    normal = [each[:1].expand(6, -1, -1, -1) for each in some(1)]
+    spread = fitted(normal)
+    assert all(bool(each.isfinite().all()) for each in spread(some(2, seed=1)))
+    assert all(float(each.abs().max()) < 0.1 for each in spread(normal))
