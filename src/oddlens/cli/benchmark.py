@@ -111,8 +111,8 @@ def benchmark(
         list[str] | None,
         typer.Option(
             "--anomalies",
-            help="few-anomalies: drawn from all other classes, or from a single one: all, single "
-            "or both; default: all.",
+            help="few-anomalies: drawn from all other classes, or from a single one: all, single, "
+            "or all,single for one after the other; default: all.",
         ),
     ] = None,
     odd: Annotated[

@@ -78,7 +78,8 @@ class FewAnomalies(Protocol):
         if not 1 <= wanted <= len(order):
             raise DataError(
                 f"{data.name}, {target}: gamma {self.gamma:g} of {len(found.train):,} normal "
-                f"images comes to {wanted:,} anomalies, but from 1 to {len(order):,} can be drawn"
+                f"images comes to {wanted:,} anomalies, but from 1 to {len(order):,} can be drawn: "
+                "ask for another gamma"
             )
         return TrialImages(found.train, found.test, take(data.train.images, order[:wanted]))
 
