@@ -25,7 +25,7 @@ Draw = Literal["none", "all", "single"]
 
 GAMMAS = (0.0, 0.005, 0.01, 0.05, 0.1)
 """The shares that are measured where none are asked for (our choice, around Deep SAD's)."""
-DRAWS = ("all", "single")
+DRAWS: tuple[Draw, ...] = ("all", "single")
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,13 @@ def settings(gammas: Sequence[float], draws: Sequence[str]) -> list[dict[str, fl
     for draw in draws:
         if draw not in DRAWS:
             raise UsageError(f"--anomalies {draw}: use {' or '.join(DRAWS)}")
-    found: list[dict[str, float | str]] = [
-        {"gamma": gamma, "anomalies": draw if gamma else "none"}
-        for draw in draws
+    chosen = [known for draw in draws for known in DRAWS if known == draw]
+    sweep = [
+        FewAnomalies(gamma=gamma, anomalies=draw if gamma else "none")
+        for draw in chosen
         for gamma in gammas
     ]
-    for each in found:
-        FewAnomalies(**each)  # type: ignore[arg-type]
+    found: list[dict[str, float | str]] = [
+        {"gamma": each.gamma, "anomalies": each.anomalies} for each in sweep
+    ]
     return [each for at, each in enumerate(found) if each not in found[:at]]
