@@ -89,8 +89,9 @@ def test_every_named_file_exists(path: Path) -> None:
 
 @every()
 def test_records_that_are_named_are_those_of_the_tables(path: Path) -> None:
-    from benchmarks import few_anomalies, tables
     from benchmarks.one_vs_all_tables import file_of
+
+    from benchmarks import few_anomalies, tables
     from benchmarks.pretrained_tables import PRETRAINED
     from oddlens.images.catalogue import CATALOGUE
 

@@ -43,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"detector", "detectors", "fitting", "held_out", "model_card", "saving"},
     "export": DETECTOR_KNOWS | {"detector", "detectors", "ensemble", "predicting", "pretext"},
     "evaluation": BASE | {"artifact", "detector", "detectors", "images", "predictions", "scoring"},
+    "tables": BASE | {"detectors", "evaluation", "images"},
     "report": BASE | {"detector", "evaluation", "images", "map_store", "predictions", "scoring"},
     "demo": BASE | {"detector", "detectors", "evaluation", "images", "predictions", "report"},
 }

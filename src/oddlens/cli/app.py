@@ -19,6 +19,7 @@ from oddlens.cli import (
     fonts,
     info,
     score,
+    tables,
 )
 
 app = typer.Typer(
@@ -55,6 +56,7 @@ app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
 app.command("benchmark")(benchmark.benchmark)
 app.command("compare")(compare.compare)
+app.command("tables")(tables.tables)
 app.command("check")(check.check)
 app.command("info")(info.info)
 app.command("demo")(demo.demo)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from benchmarks.few_anomalies import curves, drawn, few_anomalies
+
 from oddlens.evaluation.records import Record, RecordFile
 from tests.evaluation.made_records import made
 from tests.test_tables import rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.cue_set_tables import cue_sets
+
 from oddlens.evaluation.records import Record
 from tests.evaluation.made_records import made
 from tests.test_one_vs_all_tables import kept, rows

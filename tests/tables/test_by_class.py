@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.one_vs_all_tables import one_vs_all, one_vs_all_summary, one_vs_all_variants
+
 from oddlens.evaluation.records import Record, RecordFile
 from tests.evaluation.made_records import made
 
