@@ -38,6 +38,8 @@ def by_the_book(first: Floats, second: Floats, labels: Floats) -> tuple[float, f
     m, n = len(v10), len(v01)
     variance = np.var(w10 - v10, ddof=1) / m + np.var(w01 - v01, ddof=1) / n
     difference = float(w10.mean() - v10.mean())
+    if variance == 0:
+        return difference, float("nan")
     return difference, float(2 * norm.sf(abs(difference) / np.sqrt(variance)))
 
 

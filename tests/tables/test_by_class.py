@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from oddlens.evaluation.records import Record, RecordFile
-from oddlens.tables.by_class import by_class, by_class_summary, variants
+from oddlens.tables.by_class import by_class, by_class_summary, every_set, variants
 from tests.evaluation.made_records import made
 
 
@@ -103,3 +103,18 @@ def test_the_summary_has_one_row_a_method(tmp_path: Path) -> None:
     assert len(lines) == 1
     assert "5 min" in lines[0]
     assert "85.0" in lines[0]
+
+
+def test_several_data_sets_stand_below_one_another_and_copies_apart(tmp_path: Path) -> None:
+    file = RecordFile(tmp_path / "style_folder.jsonl")
+    about: dict[str, Any] = {"protocol": "style", "data": "folder", "method": "multitask"}
+    file.append(made("Serif", auroc=0.9, **about))
+    file.append(made("Sans", auroc=0.8, data_sha256="1f", **about))
+    table = every_set("style", tmp_path)
+    assert "**images 0f**" in table
+    assert "**images 1f**" in table
+    assert "| Serif | 90.0 (80.0–95.0) |" in table
+    other = RecordFile(tmp_path / "style_cub200.jsonl")
+    other.append(made("Crow", **{**about, "data": "cub200"}))
+    assert every_set("style", tmp_path).count("records in `") == 2
+    assert "Serif" not in every_set("style", tmp_path, "cub200")

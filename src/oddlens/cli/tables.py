@@ -51,8 +51,7 @@ def tables(
 ) -> None:
     """Make tables of recorded trials: mean and spread, intervals, budgets, published numbers."""
     from oddlens.files import write_bytes
-    from oddlens.tables import document_of, known_tables, render, rewritten
-    from oddlens.tables.documents import BLOCK
+    from oddlens.tables import document_of, known_tables, render
 
     screen = Screen(as_json=as_json, quiet=quiet)
     if not results.is_dir():
@@ -64,15 +63,15 @@ def tables(
 
         write_bytes(figure, as_svg(results))
         screen.note(f"figure: {figure}")
-    if out is not None and out.is_file() and not (names or protocol or data):
-        before = out.read_text(encoding="utf-8")
-        after = rewritten(before, lambda name: render(name, results))
-        if BLOCK.search(before) is None:
-            raise DataError(f"{out}: holds no marker <!-- table:NAME --> to write a table behind")
-        if after != before:
-            write_bytes(out, after.encode())
-        told = "made anew" if after != before else "as it was"
-        screen.result({"document": out, "changed": after != before}, [[str(out), told]])
+    if out is not None and out.is_file():
+        if names or protocol or data:
+            raise UsageError(
+                f"{out} is there: leave --table, --protocol and --data out to make anew the tables "
+                "that it holds, or name another"
+            )
+        changed = _make_anew(out, results)
+        told = "made anew" if changed else "as it was"
+        screen.result({"document": out, "changed": changed}, [[str(out), told]])
         return
     titles = {name: name for name in names} if names else known_tables(results, protocol, data)
     if not titles:
@@ -85,11 +84,21 @@ def tables(
         screen.result({"tables": {name: table for name, (_, table) in made.items()}}, [])
     elif out is None:
         typer.echo("\n\n".join(f"## {title}\n\n{table}" for title, table in made.values()))
-    elif out.is_file():
-        raise UsageError(
-            f"{out} is there: leave --table, --protocol and --data out to make anew the tables "
-            "that it holds, or name another"
-        )
     else:
         write_bytes(out, document_of(made).encode())
         screen.result({"document": out, "tables": list(made)}, [["document", str(out)]])
+
+
+def _make_anew(document: Path, results: Path) -> bool:
+    """Make the tables of a document anew; whether anything changed."""
+    from oddlens.files import write_bytes
+    from oddlens.tables import render, rewritten
+    from oddlens.tables.documents import BLOCK
+
+    before = document.read_text(encoding="utf-8")
+    if BLOCK.search(before) is None:
+        raise DataError(f"{document}: holds no marker <!-- table:NAME --> to write a table behind")
+    after = rewritten(before, lambda name: render(name, results))
+    if after != before:
+        write_bytes(document, after.encode())
+    return after != before
