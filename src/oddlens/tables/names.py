@@ -10,12 +10,13 @@ from oddlens.errors import UsageError
 from oddlens.evaluation.protocols import PROTOCOLS
 from oddlens.images.catalogue import CATALOGUE
 from oddlens.tables.by_class import by_class, by_class_summary, every_set, variants
+from oddlens.tables.cells import NOT_RUN
 from oddlens.tables.cue_sets import cue_sets
 from oddlens.tables.few_anomalies import few_anomalies
 from oddlens.tables.localization import localization
 from oddlens.tables.rates import out_of_distribution, presentation_attack
 from oddlens.tables.seed_noise import seed_noise_table
-from oddlens.tables.told import data_sets
+from oddlens.tables.told import data_sets, stem_of
 
 Rendered = Callable[[Path], str]
 Of = Callable[[Path, str], str]
@@ -103,9 +104,11 @@ def known_tables(
     found: dict[str, str] = {}
     for each in PROTOCOLS if protocol is None else [protocol]:
         for one in data_sets(each, folder):
-            if data in (None, one):
-                stem = one.replace("-", "_")
-                found[f"{each.replace('-', '_')}_{stem}"] = f"{each}, {one}"
-                if each == "one-vs-all" and "not run" not in variants(one, folder):
-                    found[f"variants_{stem}"] = f"{each}, {one}: what options change"
+            name = stem_of(each, one)
+            if data is not None and name != stem_of(each, data):
+                continue
+            found[name] = f"{each}, {one}"
+            if each == "one-vs-all" and NOT_RUN not in variants(one, folder):
+                changed = name.replace("one_vs_all", "variants", 1)
+                found[changed] = f"{each}, {one}: what options change"
     return found

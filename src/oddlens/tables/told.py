@@ -20,6 +20,11 @@ def file_of(protocol: str, data: str, folder: Path) -> Path:
     return folder / file_name(protocol, data)
 
 
+def stem_of(protocol: str, data: str) -> str:
+    """The name of that file without its ending, which is the name of the table."""
+    return file_name(protocol, data).removesuffix(".jsonl")
+
+
 def summaries_of(protocol: str, data: str, folder: Path) -> list[Summary]:
     """Of one data set, in order of first appearance; quick looks at a part are left out."""
     return [
@@ -33,9 +38,15 @@ def data_sets(protocol: str, folder: Path) -> list[str]:
     """The data sets that a folder has records of, those of the catalogue first."""
     known = [name for name in CATALOGUE if file_of(protocol, name, folder).is_file()]
     taken = {file_of(protocol, name, folder) for name in known}
-    start = file_name(protocol, "").removesuffix(".jsonl")
+    start = stem_of(protocol, "")
     others = [path for path in sorted(folder.glob(f"{start}*.jsonl")) if path not in taken]
-    return [*known, *(path.stem.removeprefix(start) for path in others)]
+    return [*known, *map(_data_in, others)]
+
+
+def _data_in(path: Path) -> str:
+    """The data set's name, which the name of its file tells in part only."""
+    records = RecordFile(path).read()
+    return records[0].data if records else path.stem
 
 
 def is_whole(summary: Summary) -> bool:
