@@ -193,12 +193,18 @@ def test_a_table_is_made_anew_and_the_text_around_it_stays(tmp_path: Path) -> No
     assert rewritten(fresh, lambda name: tables.table(name, tmp_path)) == fresh
 
 
+def test_a_marker_that_is_spoken_of_is_none(tmp_path: Path) -> None:
+    text = "Write `<!-- table:NAME -->` and `<!-- end -->`.\n"
+    assert rewritten(text, lambda name: tables.table(name, tmp_path)) == text
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("<!-- table:sped -->\n<!-- end -->\n", "no table 'sped'"),
         ("<!-- table:speed -->\nold\n", "do not pair up"),
-        ("<!-- table:speed -->\nold <!-- table:speed -->\n<!-- end -->\n", "do not pair up"),
+        ("<!-- table:speed -->\n<!-- table:speed -->\n<!-- end -->\n", "do not pair up"),
+        ("<!-- table:speed -->\n<!-- end -->\n<!-- end -->\n", "do not pair up"),
     ],
 )
 def test_a_wrong_marker_is_named(text: str, message: str, tmp_path: Path) -> None:

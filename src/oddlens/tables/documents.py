@@ -1,4 +1,7 @@
-"""Documents that hold tables between ``<!-- table:NAME -->`` and ``<!-- end -->``."""
+"""Documents that hold tables between ``<!-- table:NAME -->`` and ``<!-- end -->``.
+
+Each marker has a line of its own; within a line it is only spoken of.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ from collections.abc import Callable, Mapping
 
 from oddlens.errors import DataError
 
-BLOCK = re.compile(r"<!-- table:(\w+) -->\n(.*?)<!-- end -->", re.DOTALL)
+BLOCK = re.compile(r"^<!-- table:(\w+) -->\n(.*?)^<!-- end -->$", re.DOTALL | re.MULTILINE)
+_OPENED = re.compile(r"^<!-- table:", re.MULTILINE)
+_CLOSED = re.compile(r"^<!-- end -->", re.MULTILINE)
 
 
 def rewritten(text: str, table: Callable[[str], str]) -> str:
@@ -21,8 +26,8 @@ def rewritten(text: str, table: Callable[[str], str]) -> str:
         DataError: a marker has no partner.
         UsageError: from ``table``, of a name that it does not know.
     """
-    opened, closed = text.count("<!-- table:"), text.count("<!-- end -->")
-    if not opened == closed == len(BLOCK.findall(text)):
+    opened, closed, whole = (len(each.findall(text)) for each in (_OPENED, _CLOSED, BLOCK))
+    if not opened == closed == whole:
         raise DataError("the markers <!-- table:NAME --> and <!-- end --> do not pair up")
     return BLOCK.sub(lambda found: block(found[1], table(found[1])), text)
 
