@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import table_cells, tables
+from benchmarks import headline_table, table_cells, tables
 from oddlens.errors import OddlensError
 from oddlens.tables import rewritten
 from oddlens.tables.documents import BLOCK
@@ -108,7 +108,7 @@ def test_the_numbers_of_others_stand_beside_with_their_source(tmp_path: Path) ->
     assert riad == cells(
         "MVTec AD, bottle | RIAD, as published | – | 99.9 | 98.4 | – | 76.4 | – | –"
     )
-    for other in json.loads(tables.REFERENCES.read_text(encoding="utf-8")):
+    for other in json.loads(headline_table.REFERENCES.read_text(encoding="utf-8")):
         assert other["source"] in table
 
 

@@ -136,7 +136,9 @@ def compare(
     if first == second:
         places = {id(summary): at for at, summary in enumerate(summaries)}
         pairs = [pair for pair in pairs if places[id(pair[0])] < places[id(pair[1])]]
-    found = [each for each in (_compared(*pair, scores) for pair in pairs) if each is not None]
+    found = [
+        each for each in (_compared(*pair, scores=scores) for pair in pairs) if each is not None
+    ]
     if not found:
         raise DataError(
             f"{first} and {second} were never measured on the same class of the same data by the "
@@ -170,7 +172,7 @@ def _alike(one: Summary, other: Summary, *, budget: bool) -> bool:
     )
 
 
-def _compared(one: Summary, other: Summary, scores: Path | None) -> Comparison | None:
+def _compared(one: Summary, other: Summary, *, scores: Path | None) -> Comparison | None:
     """The comparison on what both have; None where that is nothing."""
     first, second = _by_class(one), _by_class(other)
     pairs = {
