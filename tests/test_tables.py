@@ -66,7 +66,7 @@ def named() -> list[str]:
 
 def test_the_documents_hold_every_table() -> None:
     protocols = {"style", "out_of_distribution", "presentation_attack", "localization"}
-    expected = {*tables.OWN, *protocols, "one_vs_all_summary", "seed_noise"}
+    expected = {*tables.OWN, *protocols, "one_vs_all_summary", "comparisons", "seed_noise"}
     assert expected <= {*named()}
 
 

@@ -11,6 +11,7 @@ from oddlens.evaluation.protocols import PROTOCOLS
 from oddlens.images.catalogue import CATALOGUE
 from oddlens.tables.by_class import by_class, by_class_summary, every_set, variants
 from oddlens.tables.cells import NOT_RUN
+from oddlens.tables.comparisons import comparisons
 from oddlens.tables.cue_sets import cue_sets
 from oddlens.tables.few_anomalies import few_anomalies
 from oddlens.tables.localization import localization
@@ -30,6 +31,7 @@ WHOLE: dict[str, Rendered] = {
     "out_of_distribution": out_of_distribution,
     "presentation_attack": presentation_attack,
     "localization": localization,
+    "comparisons": comparisons,
     "seed_noise": seed_noise_table,
 }
 """Tables over all data sets of a folder, by name."""

@@ -124,7 +124,7 @@ def some_classes(names: Sequence[str], every: Sequence[str], most: int = 5) -> s
         return "all"
     if list(names) == list(every[: len(names)]):
         return f"the first {len(names)}"
-    return ", ".join(names) if len(names) <= most else f"{len(names)} of them"
+    return ", ".join(names) if len(names) <= most else f"{len(names)} of {len(every)}"
 
 
 def alike(summary: Summary) -> object:
