@@ -92,7 +92,8 @@ class SeedNoise:
     Attributes:
         seed_deviation: of one value, over trainings of the same class.
         class_deviation: of classes, over what seeds make of them; 0 where seeds explain it all.
-        mean_error: standard error that seeds alone give the mean over all values.
+        mean_error: standard error that seeds alone give the mean over classes, if what a seed does
+            to one class is independent of what it does to another.
         classes: with two seeds or more, which is what it comes from.
     """
 
