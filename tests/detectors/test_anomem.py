@@ -243,6 +243,8 @@ def test_a_step_is_counted_as_it_is_made(flips: str, images: int) -> None:
         ({"measure": "length"}, 0),
         ({"measure": "length", "evidence": ("memory", "mahalanobis")}, 20),
         ({"evidence": ("mahalanobis",), "statistics_images": 5}, 5),
+        ({"evidence": ("kmeans", "features"), "statistics_images": 15}, 30),
+        ({"evidence": ("kmeans",), "measure": "length"}, 20),
     ],
 )
 def test_adapting_tells_of_every_image_that_it_looks_at(
