@@ -10,7 +10,8 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.table_cells import NOT_RUN, RESULTS, UNKNOWN, markdown, origin
-from oddlens.detectors import METHODS, get_method
+from oddlens.detectors import get_method
+from oddlens.ensemble.making import ENSEMBLE, members_of
 from oddlens.evaluation.records import Record, RecordFile
 from oddlens.evaluation.summary import Spread, Summary, percent, published, summarise
 from oddlens.images.catalogue import CATALOGUE, fitting_flips, fitting_jitter
@@ -147,8 +148,19 @@ def is_whole(summary: Summary) -> bool:
 def set_by_hand(summary: Summary) -> str:
     """The options that differ from what the method has by default today, as code."""
     one = summary.configuration
-    actual = {**json.loads(one.config), **json.loads(one.options)}
-    usual = _usual(one.method, one.data, actual)
+    config, options = json.loads(one.config), json.loads(one.options)
+    members = members_of(one.method)
+    if len(members) == 1:
+        return _by_hand(one.method, one.data, {**config, **options})
+    told = [] if config[ENSEMBLE] == {"fusion": "fisher"} else [f"`{config[ENSEMBLE]['fusion']}`"]
+    for name, kind in members.items():
+        own = _by_hand(kind.method, one.data, {**config[name], **options.get(name, {})})
+        told += [f"{name}: {own}"] if own else []
+    return "; ".join(told)
+
+
+def _by_hand(method: str, data: str, actual: Mapping[str, Any]) -> str:
+    usual = _usual(method, data, actual)
     return ", ".join(
         f"`{name}={value if isinstance(value, str) else json.dumps(value)}`"
         for name, value in sorted(actual.items())
@@ -173,7 +185,9 @@ def _place(summary: Summary) -> tuple[str, str, str]:
 
 
 def title_of(summary: Summary) -> str:
-    return METHODS[summary.configuration.method].rpartition(":")[2]
+    """The class, or of an ensemble those of its members."""
+    members = members_of(summary.configuration.method)
+    return " + ".join(kind.__name__ for kind in members.values())
 
 
 def budget(summary: Summary) -> str:

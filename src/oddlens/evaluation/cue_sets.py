@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import NDArray
 
+from oddlens.ensemble import Ensemble
 from oddlens.evaluation.metrics import auroc
 from oddlens.scoring import Fusion, fuse
 
@@ -39,10 +40,10 @@ def cue_set_aurocs(
         ``"a + b"`` for two or more cues but not all, fused as the detector does: all subsets where
         there are up to five cues, and else those of each of the detector's ``cue_groups``; and
         ``"mean"``, ``"median"``, ``"max"`` of all, each cue with the same say. Empty for a single
-        cue.
+        cue, and for an ensemble, whose cues are standardised already.
     """
     assert detector.standardiser is not None
-    if len(cues) < 2:
+    if len(cues) < 2 or isinstance(detector, Ensemble):
         return {}
     scales = detector.standardiser
     values = scales(cues)
