@@ -197,9 +197,12 @@ def test_the_loss_of_the_distance_weighs_both_kinds_alike() -> None:
 def test_a_memory_that_recalls_everything_at_once_is_refused() -> None:
     detector = AnoMem(**{**TINY, "beta": 1e-3}).eval()
     images = as_cache(blobs(8), SIDE)
-    told = "recalls 6 of its 6 prototypes .* raise beta"
+    told = "scale 1 has collapsed: .* recalls 6 of its 6 prototypes .* raise beta"
     with pytest.raises(TrainingError, match=told), torch.no_grad():
         detector.adapt(images, images, ignore)
+    kept = AnoMem(**{**TINY, "beta": 1e-3, "collapse": "tell"}).eval()
+    with pytest.warns(UserWarning, match=told), torch.no_grad():
+        kept.adapt(images, images, ignore)
 
 
 def test_a_memory_that_recalls_the_same_for_everything_is_refused() -> None:

@@ -11,6 +11,7 @@ a distance on the deviations is learned from them.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any, ClassVar
@@ -248,7 +249,8 @@ class AnoMem(Detector):
         """Fit the statistics of deviations and features; see whether the memories are alive.
 
         Raises:
-            TrainingError: a memory has collapsed; says what to change.
+            TrainingError: a memory has collapsed; says what to change. With ``collapse=tell`` a
+                ``UserWarning`` says the same.
         """
         total, done = self.images_to_adapt(len(train), len(tune)), 0
         found: dict[str, float] = {}
@@ -303,19 +305,23 @@ class AnoMem(Detector):
         self.feature_precision.copy_(precision)
 
     def _refuse_dead(self, scale: int, state: MemoryState) -> None:
-        slots = self.config.slots
+        slots, told = self.config.slots, ""
         if state.attention > slots / 2:
-            raise TrainingError(
-                f"the memory of scale {scale} has collapsed: every position recalls "
-                f"{state.attention:.0f} of its {slots} prototypes at once; raise beta (now "
-                f"{self.config.beta:g}) or train longer"
+            told = (
+                f"every position recalls {state.attention:.0f} of its {slots} prototypes at once; "
+                f"raise beta (now {self.config.beta:g}) or train longer"
             )
-        if state.spread < _LEAST_SPREAD:
-            raise TrainingError(
-                f"the memory of scale {scale} has collapsed: it recalls nearly the same for "
-                f"everything (spread {state.spread:.2f}); raise variance_weight (now "
-                f"{self.config.variance_weight:g}) or train longer"
+        elif state.spread < _LEAST_SPREAD:
+            told = (
+                f"it recalls nearly the same for everything (spread {state.spread:.2f}); raise "
+                f"variance_weight (now {self.config.variance_weight:g}) or train longer"
             )
+        if not told:
+            return
+        told = f"the memory of scale {scale} has collapsed: {told}"
+        if self.config.collapse == "refuse":
+            raise TrainingError(told)
+        warnings.warn(told, UserWarning, stacklevel=1)
 
 
 def _as_large(maps: Tensor, images: Tensor) -> Tensor:

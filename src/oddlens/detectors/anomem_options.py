@@ -105,6 +105,11 @@ class AnoMemOptions(DetectorOptions):
     variance_weight: float = Field(
         1.0, ge=0, description="of the term that keeps recalls apart (AM-U11)"
     )
+    collapse: Literal["refuse", "tell"] = Field(
+        "refuse",
+        description="what to do where a memory has collapsed; tell: warn, and keep the detector, "
+        "which only an ablation can want",
+    )
     smallest_crop: float = Field(
         0.2, gt=0, le=1, description="views: least share of an image's area that a crop shows"
     )
