@@ -38,8 +38,14 @@ def test_singles_sets_and_all_under_each_fusion_in_percent(tmp_path: Path) -> No
 def test_a_class_without_colour_has_no_figure_for_it(tmp_path: Path) -> None:
     def record(target: str, alone: dict[str, float], sets: dict[str, float]) -> Record:
         config = {"preset": "compact", "fusion": "median"}
-        shared = {"data": "digits", "method": "multicue", "config": config}
-        return made(target, **shared, cue_aurocs=alone, cue_set_aurocs=sets)
+        return made(
+            target,
+            data="digits",
+            method="multicue",
+            config=config,
+            cue_aurocs=alone,
+            cue_set_aurocs=sets,
+        )
 
     grey = record("0", {"a": 0.5, "b": 0.6}, {"mean": 0.7, "median": 0.7, "max": 0.6})
     full = {"a": 0.6, "b": 0.7, "c": 0.8}
