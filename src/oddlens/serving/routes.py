@@ -130,7 +130,7 @@ class Routes:
             methods=["GET"],
             summary="Numbers for Prometheus",
             response_class=Response,
-            responses={200: {"content": {"text/plain": {}}, "description": "Text format"}} | _DOOR,
+            responses=_DOOR | {200: {"content": {"text/plain": {}}, "description": "Text format"}},
         )
         return router
 
