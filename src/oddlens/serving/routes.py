@@ -156,7 +156,8 @@ class Routes:
         with self._bytes.admit(announced_bytes(request, self._settings)):
             uploads = await read_uploads(request, self._settings)
             running = self._registry.get(asked.model.name)
-            with self._images.admit(len(uploads)), running.used():
+            wait = self._registry.pace.seconds_for(self._images.inside)
+            with self._images.admit(len(uploads), retry_seconds=wait), running.used():
                 self._metrics.waiting(self._images.inside)
                 try:
                     question = Question.to(running.model, false_alarm_rate, maps)
