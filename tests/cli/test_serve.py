@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +97,13 @@ def test_missing_libraries_are_told(
     outcome = run("serve", "a.onnx")
     assert outcome.code == 2
     assert "pip install 'oddlens[serve]'" in outcome.err
+
+
+def test_the_deployment_sets_what_there_is_to_set() -> None:
+    files = sorted((Path(__file__).parents[2] / "deploy").iterdir())
+    assert [file.name for file in files] == ["Containerfile", "oddlens-serve.service"]
+    options = {name.upper() for name in inspect.signature(verb.serve).parameters}
+    for file in files:
+        named = set(re.findall(r"ODDLENS_SERVE_(\w+)", file.read_text(encoding="utf-8")))
+        assert named
+        assert named <= options
