@@ -11,6 +11,7 @@ import pytest
 
 from oddlens.cli import serve as verb
 from oddlens.serving import run as running
+from oddlens.serving.faults import STATUS
 from oddlens.serving.settings import Settings
 from tests.cli.conftest import Run, run
 
@@ -107,3 +108,17 @@ def test_the_deployment_sets_what_there_is_to_set() -> None:
         named = set(re.findall(r"ODDLENS_SERVE_(\w+)", file.read_text(encoding="utf-8")))
         assert named
         assert named <= options
+
+
+def test_the_page_tells_options_and_codes_as_they_are() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `--([\w-]+)` \| ([\d.]+) \|", text, re.MULTILINE))
+    settings = Settings().model_dump(exclude={"token"})
+    assert {name.replace("-", "_"): float(value) for name, value in told.items()} == settings
+    codes = {
+        code: int(status)
+        for status, cell in re.findall(r"^\| (\d{3}) \| ([^|]+) \|", text, re.MULTILINE)
+        for code in re.findall(r"`(\w+)`", cell)
+    }
+    left_out = {"method_not_allowed", "unreadable"}
+    assert codes == {code: status for code, status in STATUS.items() if code not in left_out}
