@@ -37,25 +37,30 @@ def test_the_header_tells_the_pixels() -> None:
     assert pixels_of(b"") == 0
 
 
-@pytest.mark.parametrize(("side", "most"), [(20, 1), (10, 3)])
-def test_large_images_are_decoded_one_at_a_time(
-    monkeypatch: pytest.MonkeyPatch, side: int, most: int
-) -> None:
-    lock, inside, seen = threading.Lock(), 0, []
+def test_large_images_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = threading.Lock()
 
-    def slow(content: bytes, name: str, *, max_pixels: int | None = None) -> Pixels:
-        nonlocal inside
-        with lock:
-            inside += 1
-            seen.append(inside)
-        time.sleep(0.05)
-        with lock:
-            inside -= 1
+    def noting(content: bytes, name: str, *, max_pixels: int | None = None) -> Pixels:
+        assert alone.acquire(blocking=False)
+        time.sleep(0.02)
+        alone.release()
         return decode_bytes(content, name, max_pixels=max_pixels)
 
     monkeypatch.setattr(decoding, "_LARGE", 300)
-    monkeypatch.setattr(decoding, "decode_bytes", slow)
+    monkeypatch.setattr(decoding, "decode_bytes", noting)
     with ThreadPoolExecutor(3) as pool:
-        found = list(pool.map(look, [grey(value, side=side) for value in (1, 2, 3)]))
-    assert [each.width for each in found] == [side] * 3
-    assert max(seen) == most
+        found = list(pool.map(look, [grey(value, side=20) for value in (1, 2, 3)]))
+    assert [each.width for each in found] == [20] * 3
+
+
+def test_others_are_decoded_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(3, timeout=20)
+
+    def waiting(content: bytes, name: str, *, max_pixels: int | None = None) -> Pixels:
+        together.wait()  # fails unless all three are here
+        return decode_bytes(content, name, max_pixels=max_pixels)
+
+    monkeypatch.setattr(decoding, "decode_bytes", waiting)
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(look, [grey(value) for value in (1, 2, 3)]))
+    assert [each.width for each in found] == [16] * 3
