@@ -3,11 +3,11 @@
     python benchmarks/serving.py                       # 20,000 requests from 32 clients
     python benchmarks/serving.py --requests 500 --dry  # a small one that records nothing
 
-A detector with its default network, fitted for a few epochs on made images and exported: what a pass
-costs does not depend on the weights (AnoMem wants some 20 epochs, or refuses what it learned). Every answer is checked against the image that was sent: its
-SHA-256, and its score against the score of the same file in process. Service and clients share the
-machine's cores, so the throughput of the service is that of both together. Run it on a machine that
-does nothing else.
+A detector with its default network, fitted for a few epochs on made images and exported: what a
+pass costs does not depend on the weights (AnoMem wants some 20 epochs, or refuses what it learned).
+Every answer is checked against the image that was sent: its SHA-256, and its score against the
+score of the same file in process. Service and clients share the machine's cores, so the throughput
+of the service is that of both together. Run it on a machine that does nothing else.
 """
 
 from __future__ import annotations
