@@ -45,6 +45,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluation": BASE
     | {"artifact", "detector", "detectors", "ensemble", "images", "predictions", "scoring"},
     "report": BASE | {"detector", "evaluation", "images", "map_store", "predictions", "scoring"},
+    "serving": BASE | {"detector", "export", "images", "predicting", "report", "scoring"},
     "demo": BASE | {"detector", "detectors", "evaluation", "images", "predictions", "report"},
 }
 ALLOWED["cli"] = set(ALLOWED)
