@@ -15,9 +15,11 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.anomem_ablation_tables import anomem_ablation
 from benchmarks.headline_table import LABELS as HEADLINES
 from benchmarks.headline_table import LOCALIZATION, REFERENCES, headline
 from benchmarks.pretrained_tables import pretrained
@@ -179,6 +181,7 @@ OWN: dict[str, Callable[[Path], str]] = {
     "ssm_defects": ssm_defects,
     "ssm_trials": ssm_trials,
     "ssm_ablations": ssm_ablations,
+    "ablation_anomem_fashion_mnist": partial(anomem_ablation, "fashion-mnist"),
     "pretrained": pretrained,
     "speed": speed,
 }

@@ -10,7 +10,7 @@ predicting, saving and loading are the same for all, and they all go one way:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -30,9 +30,11 @@ from oddlens.images import (
     Skipped,
     stream,
 )
+from oddlens.images.pixels import Pixels
+from oddlens.images.prepare import to_tensor
 from oddlens.options import DetectorOptions, OptionInfo, Preset
 from oddlens.predictions import Predictions
-from oddlens.scoring import Calibration, Cues, Scored, Standardiser, fuse
+from oddlens.scoring import Calibration, Cues, Scored, Standardiser
 from oddlens.training import Stage
 
 if TYPE_CHECKING:
@@ -115,6 +117,14 @@ class Detector(nn.Module, ABC):
             tune: held-out images, disjoint from the calibration's.
             tell: called with (done, total) images.
         """
+
+    def weighed_cue(self) -> tuple[str, float] | None:
+        """A cue with a share of the score of its own, see ``Vote``; asked for once a fit."""
+        return None
+
+    def cue_groups(self) -> list[tuple[str, ...]]:
+        """Cues that are one kind of evidence, to be measured together as well."""
+        return []
 
     # --- what every method gets ---------------------------------------------------------------
 
@@ -284,6 +294,29 @@ class Detector(nn.Module, ABC):
                 yield batch.names, self.scored(batch.images, maps=maps)
         watched.warn()
 
+    @property
+    def image_sizes(self) -> tuple[int, ...]:
+        """The sides of the squares that it looks at, ascending: one, but for ensembles."""
+        return (self.config.image_size,)
+
+    def scored_pixels(self, views: dict[int, Pixels], *, maps: bool = True) -> Scored:
+        """``scored`` of 8-bit pixels: by size S of ``image_sizes``, uint8 ``(N, S, S, 3)``."""
+        (size,) = self.image_sizes
+        return self.scored(to_tensor(views[size]), maps=maps)
+
+    def standings(self, cues: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """The cues of N images in one unit, so that one sees which of them objects.
+
+        Args:
+            cues: for each cue, ``(N,)`` raw, as in predictions.
+
+        Returns:
+            For each cue, ``(N,)``: how many standard deviations of held-out normal images it lies
+            above their mean (as it goes into the fusion; raw where a method fuses raw cues).
+        """
+        assert self.standardiser is not None
+        return self.standardiser(cues)
+
     def scored(self, images: Tensor, *, maps: bool = True) -> Scored:
         """Cues, fused score and, where wanted, fused map of a batch ``(N, 3, S, S)`` in [0, 1]."""
         return self.fused(self.raw_cues(images), maps=maps)
@@ -292,7 +325,7 @@ class Detector(nn.Module, ABC):
         """Standardised cues as one score and, where wanted, one map."""
         assert self.standardiser is not None
         values = {name: each.numpy() for name, each in cues.scores.items()}
-        scores = fuse(self.standardiser(values), self.config.fusion, self.standardiser.reference)
+        scores = self.standardiser.fused(values, self.config.fusion)
         return Scored(scores, values, self._fused_map(cues) if maps else None)
 
     def raw_cues(self, images: Tensor) -> Cues:

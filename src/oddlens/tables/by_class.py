@@ -16,6 +16,7 @@ from oddlens.tables.told import (
     data_sets,
     data_title,
     file_of,
+    is_ablation,
     set_by_hand,
     some_classes,
     summaries_of,
@@ -39,7 +40,7 @@ def by_class(protocol: str, data: str, folder: Path, *, by_hand: bool = False) -
         folder: of the records.
         by_hand: methods whose options were set by hand as well, not only as they come.
     """
-    every = summaries_of(protocol, data, folder)
+    every = _shown(protocol, data, folder)
     found = [each for each in every if by_hand or not set_by_hand(each)]
     file = file_of(protocol, data, folder)
     if not found:
@@ -52,6 +53,10 @@ def by_class(protocol: str, data: str, folder: Path, *, by_hand: bool = False) -
         parts.append(_classes(mine, data))
     parts += [_others(protocol, data), told_origin(found, file)]
     return "\n\n".join(part for part in parts if part)
+
+
+def _shown(protocol: str, data: str, folder: Path) -> list[Summary]:
+    return [each for each in summaries_of(protocol, data, folder) if not is_ablation(each)]
 
 
 def _copy(summary: Summary) -> tuple[str, str]:
@@ -118,7 +123,7 @@ def by_class_summary(protocol: str, sets: Sequence[str], folder: Path) -> str:
 
 def headlines(protocol: str, data: str, folder: Path) -> list[Summary]:
     """Of each method as it comes the table with the most classes, then with the longest budget."""
-    every = [each for each in summaries_of(protocol, data, folder) if not set_by_hand(each)]
+    every = [each for each in _shown(protocol, data, folder) if not set_by_hand(each)]
     best: dict[tuple[str, str], Summary] = {}
     for one in sorted(every, key=lambda each: (len(each.classes), _length(each))):
         best[one.configuration.method, one.configuration.data_sha256] = one
@@ -142,7 +147,7 @@ VARIANTS = ("method", "options", "budget", "classes", "AUROC", "each cue alone",
 
 def variants(data: str, folder: Path, protocol: str = PROTOCOL) -> str:
     """What options change: each variant below the same as it comes, on the variant's classes."""
-    every = summaries_of(protocol, data, folder)
+    every = _shown(protocol, data, folder)
     rows: list[list[str]] = []
     shown: list[Summary] = []
     for variant in sorted((each for each in every if set_by_hand(each)), key=_place):

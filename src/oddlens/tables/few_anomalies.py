@@ -5,19 +5,19 @@ Gamma is the share of labelled anomalies; there is a curve for each method and k
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 
 from oddlens.evaluation.protocols.few_anomalies import GAMMAS
 from oddlens.evaluation.records import Record, RecordFile
-from oddlens.evaluation.summary import Published, Summary, published, summarise
+from oddlens.evaluation.summary import Configuration, Published, Summary, published, summarise
 from oddlens.images.catalogue import CATALOGUE
 from oddlens.tables.cells import NOT_RUN, UNKNOWN, markdown, with_interval
 from oddlens.tables.provenance import told_origin
 from oddlens.tables.told import (
-    alike,
     budget,
     file_of,
     is_whole,
@@ -84,16 +84,30 @@ def gamma_of(summary: Summary) -> float:
 def curves(data: str, folder: Path) -> list[Curve]:
     """What was run, in order of first appearance; gamma 0 belongs to every kind of draw."""
     found = [one for one in summarise(_records(data, folder)) if is_whole(one)]
-    groups: dict[object, dict[str, list[Summary]]] = {}
+    bases: dict[Configuration, list[Summary]] = {}
+    groups: dict[tuple[Configuration, str], list[Summary]] = {}
     for one in found:
         draw = str(one.records[0].setting.get("anomalies", "none"))
-        groups.setdefault(alike(one), {}).setdefault(draw, []).append(one)
+        if draw == "none":
+            bases.setdefault(_unlabelled(one.configuration), []).append(one)
+        else:
+            groups.setdefault((replace(one.configuration, setting=""), draw), []).append(one)
     made = []
-    for draws in groups.values():
-        base = draws.pop("none", [])
-        for draw, summaries in (draws or {"none": []}).items():
-            made.append(Curve(tuple(sorted([*base, *summaries], key=gamma_of)), draw))
+    alone = dict(bases)
+    for (alike, draw), summaries in groups.items():
+        core = _unlabelled(alike)
+        base = bases.get(core, [])
+        alone.pop(core, None)
+        made.append(Curve(tuple(sorted([*base, *summaries], key=gamma_of)), draw))
+    made += [Curve(tuple(base), "none") for base in alone.values()]
     return [curve for curve in made if curve.classes]
+
+
+def _unlabelled(configuration: Configuration) -> Configuration:
+    """Without what says nothing where no anomaly is labelled, to find gamma 0 by."""
+    config = json.loads(configuration.config)
+    config.pop("distance_weight", None)
+    return replace(configuration, setting="", config=json.dumps(config, sort_keys=True))
 
 
 def _records(data: str, folder: Path) -> list[Record]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from oddlens.detectors import METHODS, get_method
+from oddlens.ensemble.making import ENSEMBLE, members_of
 from oddlens.evaluation.protocols import PROTOCOLS, get_protocol
 from oddlens.evaluation.records import RecordFile, file_name
-from oddlens.evaluation.summary import Summary, summarise
+from oddlens.evaluation.summary import Configuration, Summary, summarise
 from oddlens.images.catalogue import CATALOGUE, Content, fitting_flips, fitting_jitter
 
 
@@ -59,10 +59,23 @@ def data_title(data: str) -> str:
     return CATALOGUE[data].title if data in CATALOGUE else data
 
 
+def is_ablation(summary: Summary) -> bool:
+    """AnoMem trained for a single pass of one-vs-all: too little for any table but its ablation."""
+    one = summary.configuration
+    return (one.protocol, one.method, one.epochs) == ("one-vs-all", "anomem", 1)
+
+
 def title_of(summary: Summary) -> str:
-    """A method for people."""
+    """The class of a method, or of an ensemble those of its members."""
     method = summary.configuration.method
-    return METHODS.get(method, method).rpartition(":")[2]
+    if not known_method(method):
+        return method
+    return " + ".join(kind.__name__ for kind in members_of(method).values())
+
+
+def known_method(method: str) -> bool:
+    """Whether a method, or every member of an ensemble, is one of this version."""
+    return all(each in METHODS for each in method.split(","))
 
 
 def titled(summary: Summary) -> str:
@@ -73,13 +86,37 @@ def titled(summary: Summary) -> str:
 def set_by_hand(summary: Summary) -> str:
     """The options that differ from what the method has by default today, as code."""
     one = summary.configuration
-    actual = {**json.loads(one.config), **json.loads(one.options)}
-    usual = _usual(one.method, _content(one.protocol, one.data), actual)
+    config, options = json.loads(one.config), json.loads(one.options)
+    if not known_method(one.method) or len(members := members_of(one.method)) == 1:
+        return _by_hand(one, one.method, {**config, **options})
+    told = [] if config[ENSEMBLE] == {"fusion": "fisher"} else [f"`{config[ENSEMBLE]['fusion']}`"]
+    for name, kind in members.items():
+        own = _by_hand(one, kind.method, {**config[name], **options.get(name, {})})
+        told += [f"{name}: {own}"] if own else []
+    return "; ".join(told)
+
+
+def _by_hand(one: Configuration, method: str, actual: Mapping[str, Any]) -> str:
     return ", ".join(
         f"`{name}={value if isinstance(value, str) else json.dumps(value)}`"
+        for name, value in not_usual(one, method, actual).items()
+    )
+
+
+def not_usual(one: Configuration, method: str, actual: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a method's options those that were set by hand, by name.
+
+    Args:
+        one: says the protocol and the data, which decide on flips and shifts.
+        method: whose options they are.
+        actual: all of them.
+    """
+    usual = _usual(method, _content(one.protocol, one.data), actual)
+    return {
+        name: value
         for name, value in sorted(actual.items())
         if value != usual.get(name) or (name == "preset" and value == "paper")
-    )
+    }
 
 
 def _content(protocol: str, data: str) -> Content:
@@ -125,8 +162,3 @@ def some_classes(names: Sequence[str], every: Sequence[str], most: int = 5) -> s
     if list(names) == list(every[: len(names)]):
         return f"the first {len(names)}"
     return ", ".join(names) if len(names) <= most else f"{len(names)} of {len(every)}"
-
-
-def alike(summary: Summary) -> object:
-    """What all but the setting of a configuration is."""
-    return replace(summary.configuration, setting="")
