@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,3 +45,34 @@ def test_a_file_that_is_damaged_or_of_another_trial(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match="cannot be read as the scores"):
         read_scores(tmp_path, made(scores=name))
+
+
+def test_whatever_byte_is_damaged_is_told_in_one_sentence(tmp_path: Path) -> None:
+    name = keep_scores(tmp_path, "key", KEPT)
+    path, found = tmp_path / name, made(scores=name)
+    whole = path.read_bytes()
+    refused = 0
+    for at in range(0, len(whole), 3):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        try:
+            read_scores(tmp_path, found)
+        except DataError:
+            refused += 1
+    assert refused > len(whole) / 6  # the others are dates and the like, which say nothing
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("scores", KEPT.scores[:3]),
+        ("scores", KEPT.scores[None]),
+        ("labels", KEPT.labels.astype(np.float64)),
+        ("places", KEPT.places.astype(str)),
+    ],
+)
+def test_arrays_that_do_not_belong_together(
+    name: str, other: np.typing.NDArray[Any], tmp_path: Path
+) -> None:
+    np.savez_compressed(tmp_path / "some.npz", **{**vars(KEPT), name: other})
+    with pytest.raises(DataError, match="cannot be read as the scores"):
+        read_scores(tmp_path, made(scores="some.npz"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,13 @@ class KeptScores:
     scores: NDArray[np.float64]
     labels: NDArray[np.bool_]
     places: NDArray[np.int64]
+
+
+_DAMAGE = (
+    *(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error),
+    RuntimeError,  # such as a flipped bit that says "encrypted", or an unknown compression
+)
+"""What reading a damaged file raises."""
 
 
 def scores_file(key: str) -> str:
@@ -67,9 +75,8 @@ def read_scores(folder: Path, record: Record) -> KeptScores | None:
     if not record.scores or not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as found:
-            kept = KeptScores(found["scores"], found["labels"], found["places"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        kept = _read(path)
+    except _DAMAGE as error:
         raise DataError(
             f"{path}: cannot be read as the scores of a trial; remove it and its record, and run "
             "the trial again"
@@ -79,4 +86,16 @@ def read_scores(folder: Path, record: Record) -> KeptScores | None:
         raise DataError(
             f"{path}: is of another trial than its record; remove both and run it again"
         )
+    return kept
+
+
+def _read(path: Path) -> KeptScores:
+    """As ``keep_scores`` wrote it; ValueError where it is something else."""
+    with np.load(path, allow_pickle=False) as found:
+        kept = KeptScores(found["scores"], found["labels"], found["places"])
+    kinds = (kept.scores.dtype, kept.labels.dtype, kept.places.dtype)
+    if kinds != (np.float64, np.bool_, np.int64):
+        raise ValueError(f"arrays of {kinds}")
+    if kept.scores.ndim != 1 or not kept.scores.shape == kept.labels.shape == kept.places.shape:
+        raise ValueError("arrays of different lengths")
     return kept
