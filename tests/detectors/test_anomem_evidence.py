@@ -149,6 +149,16 @@ def test_with_enough_anomalies_the_learned_distance_is_the_score(
     assert np.array_equal(loaded.score(blobs(5, 5)), found.scores[:5])
 
 
+def test_alone_the_learned_distance_has_no_share_to_tell() -> None:
+    options = {**TINY, "memory": False, "turned": False, "evidence": ("distance",)}
+    detector = AnoMem(**options).fit(
+        blobs(20), anomalies=blobs(6, 9, odd=True), epochs=1, device="cpu"
+    )
+    assert detector.standardiser is not None
+    assert detector.standardiser.vote is None
+    assert "weight of the learned distance" not in detector.diagnostics
+
+
 def test_a_weight_is_a_share() -> None:
     with pytest.raises(UsageError, match="distance_weight"):
         AnoMem(distance_weight=1.5)

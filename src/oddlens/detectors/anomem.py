@@ -261,7 +261,7 @@ class AnoMem(Detector):
             name: round(value, 3) for name, value in found.items()
         }
         weighed = self.weighed_cue()
-        if weighed is not None:
+        if weighed is not None and set(self.config.evidence) != {"distance"}:
             self.diagnostics["weight of the learned distance"] = weighed[1]
         # Nothing collapses that starts from k-means on fixed features; alike features are no fault.
         if not self.config.frozen and self.config.memory and "memory" in self.config.evidence:
