@@ -1,4 +1,4 @@
-"""The few numbers that README.md leads with: one row a data set, the best detector on it."""
+"""The few numbers that README.md leads with: SSM on defects, the best detector on classes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HEADERS = ("question", "data", "detector", "training", "image AUROC", "pixel AUR
 
 
 def headline(folder: Path = RESULTS) -> str:
-    """Where is the defect, and which kind of thing is it: our best beside what others published."""
+    """Where is the defect, and which kind of thing is it: ours beside what others published."""
     rows = [row for data in DATA for row in _defects(data, folder)]
     rows += [_classes(data, folder) for data in SUMMARY]
     files = [LOCALIZATION, *(f"one_vs_all_{each.replace('-', '_')}" for each in SUMMARY)]

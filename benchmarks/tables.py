@@ -183,9 +183,7 @@ OWN: dict[str, Callable[[Path], str]] = {
     "ssm_trials": ssm_trials,
     "ssm_ablations": ssm_ablations,
     "ablation_anomem_fashion_mnist": partial(anomem_ablation, "fashion-mnist"),
-    "one_vs_all_fashion_mnist": partial(
-        by_class, "one-vs-all", "fashion-mnist", shown=no_ablation
-    ),
+    "one_vs_all_fashion_mnist": partial(by_class, "one-vs-all", "fashion-mnist", shown=no_ablation),
     "variants_fashion_mnist": partial(variants, "fashion-mnist", shown=no_ablation),
     "pretrained": pretrained,
     "speed": speed,

@@ -10,11 +10,17 @@ import pytest
 
 from oddlens.errors import DataError
 from oddlens.evaluation.kept_scores import KeptScores, keep_scores, read_scores
-from tests.evaluation.made_records import made
+from oddlens.evaluation.records import Record
+from tests.evaluation.made_records import made as made_record
 
 KEPT = KeptScores(
     np.linspace(-1, 1, 20), np.repeat([False, True], [5, 15]), np.arange(20, dtype=np.int64) * 2
 )
+
+
+def made(auroc: float = 1.0, **other: Any) -> Record:
+    """A record of ``KEPT``, whose scores tell all."""
+    return made_record(auroc=auroc, **other)
 
 
 def test_they_come_back_as_they_were(tmp_path: Path) -> None:
@@ -41,6 +47,8 @@ def test_a_file_that_is_damaged_or_of_another_trial(tmp_path: Path) -> None:
     name = keep_scores(tmp_path, "key", KEPT)
     with pytest.raises(DataError, match="of another trial"):
         read_scores(tmp_path, made(scores=name, metrics={**vars(made().metrics), "n_normal": 6}))
+    with pytest.raises(DataError, match="another run"):
+        read_scores(tmp_path, made(auroc=0.99, scores=name))
     path = tmp_path / name
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match="cannot be read as the scores"):

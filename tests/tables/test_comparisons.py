@@ -36,8 +36,8 @@ def test_the_same_minutes_on_other_threads_are_told(tmp_path: Path) -> None:
     file = RecordFile(tmp_path / "one_vs_all_digits.jsonl")
     for method, threads in (("multitask", 1), ("multicue", 2)):
         origin = {"hardware": {"cpu": "A CPU", "device": "cpu", "cores": 2, "threads": threads}}
-        about: dict[str, Any] = {"method": method, "minutes": 5.0, "epochs": None, "provenance": origin}
-        file.append(made("0", data="digits", **about))
+        about: dict[str, Any] = {"method": method, "minutes": 5.0, "epochs": None}
+        file.append(made("0", data="digits", provenance=origin, **about))
     assert "| 5 min, 1 thread against 5 min, 2 threads |" in comparisons(tmp_path)
 
 
