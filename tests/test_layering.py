@@ -44,6 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     "export": DETECTOR_KNOWS | {"detector", "detectors", "ensemble", "predicting", "pretext"},
     "evaluation": BASE | {"artifact", "detector", "detectors", "images", "predictions", "scoring"},
     "report": BASE | {"detector", "evaluation", "images", "map_store", "predictions", "scoring"},
+    "serving": BASE | {"detector", "export", "images", "predicting", "report", "scoring"},
     "demo": BASE | {"detector", "detectors", "evaluation", "images", "predictions", "report"},
 }
 ALLOWED["cli"] = set(ALLOWED)

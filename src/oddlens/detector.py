@@ -10,7 +10,7 @@ predicting, saving and loading are the same for all, and they all go one way:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -30,6 +30,8 @@ from oddlens.images import (
     Skipped,
     stream,
 )
+from oddlens.images.pixels import Pixels
+from oddlens.images.prepare import to_tensor
 from oddlens.options import DetectorOptions, OptionInfo, Preset
 from oddlens.predictions import Predictions
 from oddlens.scoring import Calibration, Cues, Scored, Standardiser, fuse
@@ -282,6 +284,29 @@ class Detector(nn.Module, ABC):
             for batch in batches:
                 yield batch.names, self.scored(batch.images, maps=maps)
         watched.warn()
+
+    @property
+    def image_sizes(self) -> tuple[int, ...]:
+        """The sides of the squares that it looks at, ascending: one, but for ensembles."""
+        return (self.config.image_size,)
+
+    def scored_pixels(self, views: dict[int, Pixels], *, maps: bool = True) -> Scored:
+        """``scored`` of 8-bit pixels: by size S of ``image_sizes``, uint8 ``(N, S, S, 3)``."""
+        (size,) = self.image_sizes
+        return self.scored(to_tensor(views[size]), maps=maps)
+
+    def standings(self, cues: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """The cues of N images in one unit, so that one sees which of them objects.
+
+        Args:
+            cues: for each cue, ``(N,)`` raw, as in predictions.
+
+        Returns:
+            For each cue, ``(N,)``: how many standard deviations of held-out normal images it lies
+            above their mean (as it goes into the fusion; raw where a method fuses raw cues).
+        """
+        assert self.standardiser is not None
+        return self.standardiser(cues)
 
     def scored(self, images: Tensor, *, maps: bool = True) -> Scored:
         """Cues, fused score and, where wanted, fused map of a batch ``(N, 3, S, S)`` in [0, 1]."""

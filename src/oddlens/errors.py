@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
+ImageFault: TypeAlias = Literal[
+    "empty", "not_an_image", "damaged", "too_many_pixels", "unreadable"
+]
+"""In one word for programs, why an image cannot be used; "damaged" is all that has no other."""
+
 
 class OddlensError(Exception):
     """Base of every error that oddlens raises on purpose.
@@ -29,12 +36,14 @@ class ImageError(DataError):
     Args:
         name: the path, or "image 17" for an item of an array.
         reason: why, as a clause that follows the name.
+        fault: the same in one word.
     """
 
-    def __init__(self, name: str, reason: str) -> None:
+    def __init__(self, name: str, reason: str, fault: ImageFault = "damaged") -> None:
         super().__init__(f"{name}: {reason}")
         self.name = name
         self.reason = reason
+        self.fault: ImageFault = fault
 
 
 class ArtifactError(OddlensError):

@@ -5,13 +5,14 @@ The same steps for a detector and for its exported form, which runs without torc
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Protocol
 
 from oddlens.errors import DataError, Interrupted
 from oddlens.images import ImagesLike, ImageSource, Skipped, open_source
-from oddlens.predictions import Predictions, PredictionWriter
+from oddlens.images.pixels import Pixels
+from oddlens.predictions import FloatArray, Predictions, PredictionWriter
 from oddlens.scoring import Calibration, Scored
 
 if TYPE_CHECKING:
@@ -36,6 +37,28 @@ class Scorer(Protocol):
         batch_size: int | None = None,
     ) -> Generator[tuple[tuple[str, ...], Scored], None, None]:
         """Read images and score them; see ``Detector.scored_stream``."""
+        ...
+
+
+class PixelScorer(Protocol):
+    """What scores images that are decoded already: a detector, or what was exported of one."""
+
+    @property
+    def method(self) -> str:
+        """The method's name."""
+        ...
+
+    @property
+    def image_sizes(self) -> tuple[int, ...]:
+        """The sides of the squares that it looks at, ascending."""
+        ...
+
+    def scored_pixels(self, views: dict[int, Pixels], *, maps: bool = True) -> Scored:
+        """Score N images; see ``Detector.scored_pixels``."""
+        ...
+
+    def standings(self, cues: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """Cues in one unit; see ``Detector.standings``."""
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,8 @@ from oddlens.images import (
     open_source,
     stream_views,
 )
+from oddlens.images.pixels import Pixels
+from oddlens.images.prepare import to_tensor
 from oddlens.options import DetectorOptions, Preset
 from oddlens.scoring import Calibration, Cues, Scored
 from oddlens.scoring.tails import log_tails
@@ -183,6 +185,19 @@ class Ensemble(Detector):
     def scored_views(self, views: dict[int, Tensor], *, maps: bool = True) -> Scored:
         """``scored`` of images at every size of ``sizes``: by S, ``(N, 3, S, S)`` in [0, 1]."""
         return self.fused(self._cues(views, maps=maps), maps=maps)
+
+    @property
+    def image_sizes(self) -> tuple[int, ...]:
+        """``sizes``."""
+        return tuple(self.sizes)
+
+    def scored_pixels(self, views: dict[int, Pixels], *, maps: bool = True) -> Scored:
+        """See ``Detector.scored_pixels``."""
+        return self.scored_views({s: to_tensor(each) for s, each in views.items()}, maps=maps)
+
+    def standings(self, cues: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+        """The cues themselves: ``-log10 p`` is of one unit already."""
+        return dict(cues)
 
     @property
     def sizes(self) -> list[int]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
 
 from oddlens.errors import ArtifactError
 from oddlens.scoring import Calibration
@@ -18,6 +18,10 @@ DEFAULT_RATE = 0.01
 PREFIX = "oddlens."
 UNSIGNED = "0" * 64
 """Stands in the place of a file's SHA-256 while it is computed."""
+
+
+CueScales: TypeAlias = dict[str, tuple[float, float]]
+"""For each cue, mean and standard deviation over held-out normal images."""
 
 
 class _Props(BaseModel):
@@ -34,6 +38,7 @@ class _Props(BaseModel):
     config: dict[str, Any]
     provenance: dict[str, Any]
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    scales: dict[str, tuple[float, PositiveFloat]] = Field(default_factory=dict)
 
 
 _WORDS = ("version", "method", "sha256")
@@ -53,6 +58,8 @@ class OnnxMetadata:
         config: the options of the method.
         provenance: where the detector comes from.
         sha256: of the file, with zeros in the place of this.
+        scales: what brings the cues to one unit, see ``OnnxDetector.standings``; earlier files have
+            none.
     """
 
     version: str
@@ -64,6 +71,7 @@ class OnnxMetadata:
     config: dict[str, Any]
     provenance: dict[str, Any]
     sha256: str = UNSIGNED
+    scales: CueScales = field(default_factory=dict)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -98,6 +106,7 @@ class OnnxMetadata:
             "config": self.config,
             "provenance": self.provenance,
             "sha256": self.sha256,
+            "scales": self.scales,
         }
         if self.calibration.map_peaks is not None:
             pixel = self.calibration.pixel_threshold(DEFAULT_RATE)
@@ -154,4 +163,5 @@ class OnnxMetadata:
             read.config,
             read.provenance,
             read.sha256,
+            read.scales,
         )

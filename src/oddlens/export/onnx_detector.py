@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -106,10 +106,28 @@ class OnnxDetector:
         batches = stream_pixels(watched, sizes, step, on_bad=on_bad, skipped=skipped)
         with closing(batches):
             for batch in batches:
-                found = self.run(batch.views)
-                cues = dict(zip(self.metadata.cues, found["cues"].T, strict=True))
-                yield batch.names, Scored(found["score"], cues, found.get("map") if maps else None)
+                yield batch.names, self.scored_pixels(batch.views, maps=maps)
         watched.warn()
+
+    @property
+    def image_sizes(self) -> tuple[int, ...]:
+        """See ``Detector.image_sizes``."""
+        return self.metadata.image_sizes
+
+    def scored_pixels(
+        self, views: dict[int, npt.NDArray[np.uint8]], *, maps: bool = True
+    ) -> Scored:
+        """See ``Detector.scored_pixels``."""
+        found = self.run(views)
+        cues = dict(zip(self.metadata.cues, found["cues"].T, strict=True))
+        return Scored(found["score"], cues, found.get("map") if maps else None)
+
+    def standings(
+        self, cues: Mapping[str, npt.NDArray[np.float64]]
+    ) -> dict[str, npt.NDArray[np.float64]]:
+        """See ``Detector.standings``; empty for files of versions that wrote no scales."""
+        scales = self.metadata.scales
+        return {name: (cues[name] - mean) / std for name, (mean, std) in scales.items()}
 
     def run(self, views: dict[int, npt.NDArray[np.uint8]]) -> dict[str, npt.NDArray[Any]]:
         """What the graph says of N images: its outputs by name.

@@ -19,11 +19,10 @@ import oddlens
 from oddlens.detector import Detector
 from oddlens.errors import OddlensError, UsageError
 from oddlens.export.graph import Graph
-from oddlens.export.metadata import UNSIGNED, OnnxMetadata
+from oddlens.export.metadata import UNSIGNED, CueScales, OnnxMetadata
 from oddlens.export.onnx_detector import MISSING, open_session, signature
 from oddlens.files import write_bytes
-from oddlens.images.prepare import squash, to_tensor
-from oddlens.scoring import Scored
+from oddlens.images.prepare import squash
 
 TOLERANCE = 1e-4
 """How far score and cues of the graph may be from the detector's, as a share of the larger of 1 and
@@ -65,6 +64,7 @@ def to_onnx(detector: Detector, path: Path) -> Exported:
         calibration=graph.calibration,
         config=detector.config.model_dump(mode="json"),
         provenance=detector.provenance,
+        scales=cue_scales(detector),
     )
     content = _described(model, metadata)
     deviation = _deviation(detector, metadata, content, tried)
@@ -75,6 +75,17 @@ def to_onnx(detector: Detector, path: Path) -> Exported:
         )
     write_bytes(path, content)
     return Exported(path, len(content), deviation)
+
+
+def cue_scales(detector: Detector) -> CueScales:
+    """What brings the cues to one unit: ``(0, 1)`` where they are of one already."""
+    from oddlens.ensemble import Ensemble
+
+    assert detector.standardiser is not None
+    mean, std = detector.standardiser.mean, detector.standardiser.std
+    if isinstance(detector, Ensemble):
+        return dict.fromkeys(mean, (0.0, 1.0))
+    return {name: (mean[name], std[name]) for name in mean}
 
 
 def _require_libraries() -> None:
@@ -99,16 +110,6 @@ def made_images(sizes: list[int], count: int) -> dict[int, npt.NDArray[np.uint8]
     return {size: np.stack([squash(each, size) for each in noisy]) for size in sizes}
 
 
-def _scored(detector: Detector, views: dict[int, npt.NDArray[np.uint8]]) -> Scored:
-    """What the detector itself says."""
-    from oddlens.ensemble import Ensemble
-
-    tensors = {size: to_tensor(each.copy()) for size, each in views.items()}
-    if isinstance(detector, Ensemble):
-        return detector.scored_views(tensors)
-    return detector.scored(tensors[detector.config.image_size])
-
-
 def _asked(
     detector: Detector, graph: Graph, views: dict[int, npt.NDArray[np.uint8]]
 ) -> tuple[tuple[str, ...], bool]:
@@ -118,7 +119,7 @@ def _asked(
     ones: made while a graph is drawn, they would be symbols.
     """
     found = graph(*(torch.from_numpy(views[size]) for size in graph.sizes))
-    scored = _scored(detector, views)
+    scored = detector.scored_pixels(views)
     return tuple(scored.cues), len(found) > 3
 
 
@@ -179,7 +180,7 @@ def _deviation(
     session = open_session(content, "the exported graph")
     given = dict(zip(metadata.inputs, (views[size] for size in metadata.image_sizes), strict=True))
     score, p_values, cues = session.run(["score", "p_value", "cues"], given)
-    wanted = _scored(detector, views)
+    wanted = detector.scored_pixels(views)
     if not np.array_equal(p_values, metadata.calibration.p_values(score)):
         return float("inf")
     pairs = [(score, wanted.scores), *zip(cues.T, wanted.cues.values(), strict=True)]

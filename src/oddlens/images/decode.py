@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import errno
+import io
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from oddlens.errors import ImageError
+from oddlens.errors import ImageError, ImageFault
 from oddlens.images.pixels import Pixels, over_black, to_rgb, to_uint8
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
@@ -60,20 +61,44 @@ def decode(path: str | Path) -> Pixels:
         return picture_to_rgb(picture, str(path))
 
 
+def decode_bytes(content: bytes, name: str, *, max_pixels: int | None = None) -> Pixels:
+    """``decode`` of a file's content: the same bytes give the same pixels.
+
+    Args:
+        content: of a PNG, JPEG, BMP, TIFF or WebP file.
+        name: what to call it in errors.
+        max_pixels: refuse more than these; None, or more than Pillow's own limit, for that.
+
+    Raises:
+        ImageError: see ``decode``.
+    """
+    with _opened(io.BytesIO(content), name, max_pixels) as picture:
+        return picture_to_rgb(picture, name)
+
+
 @contextmanager
 def open_picture(path: str | Path) -> Iterator[Image.Image]:
     """Open, load and turn upright one image file; any failure inside becomes an ImageError."""
+    with _opened(Path(path), str(path)) as picture:
+        yield picture
+
+
+@contextmanager
+def _opened(
+    file: Path | io.BytesIO, name: str, max_pixels: int | None = None
+) -> Iterator[Image.Image]:
+    limits = [limit for limit in (max_pixels, Image.MAX_IMAGE_PIXELS) if limit is not None]
     try:
-        with Image.open(path, formats=_FORMATS) as picture:
-            limit = Image.MAX_IMAGE_PIXELS
-            if limit is not None and picture.width * picture.height > limit:
-                raise ImageError(str(path), _too_large())
+        with Image.open(file, formats=_FORMATS) as picture:
+            if limits and picture.width * picture.height > min(limits):
+                raise ImageError(name, _too_large(min(limits)), "too_many_pixels")
             picture.load()
             yield _upright(picture)
     except ImageError:
         raise
     except Exception as error:  # on hostile bytes Pillow's decoders raise nearly anything
-        raise ImageError(str(path), _reason(error, Path(path))) from error
+        fault, reason = _described(error, file, min(limits, default=0))
+        raise ImageError(name, reason, fault) from error
 
 
 def picture_to_rgb(picture: Image.Image, name: str) -> Pixels:
@@ -116,45 +141,54 @@ def _upright(picture: Image.Image) -> Image.Image:
     return picture
 
 
-def _reason(error: Exception, path: Path) -> str:
+def _described(error: Exception, file: Path | io.BytesIO, limit: int) -> tuple[ImageFault, str]:
     """Say in plain words why a file could not be decoded."""
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return _too_large()
+        return "too_many_pixels", _too_large(limit)
     if isinstance(error, UnidentifiedImageError):
-        return _what_it_is_instead(path)
+        return _what_it_is_instead(_head(file))
     if isinstance(error, OSError) and error.errno is not None:
-        return _SYSTEM_REASONS.get(error.errno, f"cannot be read ({error.strerror})")
+        reason = _SYSTEM_REASONS.get(error.errno, f"cannot be read ({error.strerror})")
+        return "unreadable", reason
     if isinstance(error, MemoryError):
-        return "does not fit into memory"
+        return "too_many_pixels", "does not fit into memory"
     detail = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
     if "truncated" in detail.lower():
-        return "is cut short (truncated)"
-    return f"is damaged or cut short ({detail})"
+        return "damaged", "is cut short (truncated)"
+    return "damaged", f"is damaged or cut short ({detail})"
 
 
-def _too_large() -> str:
-    limit = Image.MAX_IMAGE_PIXELS or 0
+def _too_large(limit: int) -> str:
     return (
         f"has more than {limit:,} pixels, the most that are decoded (a decompression bomb?): "
         "scale it down or cut it into tiles"
     )
 
 
-def _what_it_is_instead(path: Path) -> str:
+def _head(file: Path | io.BytesIO) -> bytes:
+    """The first bytes of a file, or of its content."""
+    if isinstance(file, io.BytesIO):
+        return file.getvalue()[:512]
+    with file.open("rb") as opened:
+        return opened.read(512)
+
+
+def _what_it_is_instead(head: bytes) -> tuple[ImageFault, str]:
     """Name what a file holds that no image decoder recognises."""
-    with path.open("rb") as file:
-        head = file.read(512)
     if not head:
-        return "is empty (0 bytes)"
+        return "empty", "is empty (0 bytes)"
     if head.startswith((b"II*\0", b"MM\0*")):
-        return "is a TIFF of a kind that cannot be read: save it with 8 or 16 bits a pixel"
+        return (
+            "not_an_image",
+            "is a TIFF of a kind that cannot be read: save it with 8 or 16 bits a pixel",
+        )
     try:
         # an incremental decoder does not mind a character that is cut off at the end
         text = " ".join(codecs.getincrementaldecoder("utf-8")().decode(head).split())
     except UnicodeDecodeError:
-        return _NOT_AN_IMAGE
+        return "not_an_image", _NOT_AN_IMAGE
     if not text.isprintable():
-        return _NOT_AN_IMAGE
+        return "not_an_image", _NOT_AN_IMAGE
     if text.startswith("version https://git-lfs"):
-        return "is a Git LFS pointer, not the image itself: run git lfs pull"
-    return f'holds text ("{text[:40]}"), not an image'
+        return "not_an_image", "is a Git LFS pointer, not the image itself: run git lfs pull"
+    return "not_an_image", f'holds text ("{text[:40]}"), not an image'

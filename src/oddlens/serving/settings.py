@@ -1,0 +1,64 @@
+"""What of the service can be set, with the limits that keep it standing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MIB = 2**20
+
+
+class Settings(BaseModel):
+    """Limits and habits of the service.
+
+    Each limit is our choice: wide enough for the images that cameras of a line give, narrow enough
+    that a machine with 4 GiB of memory stands whatever is sent.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    token: str | None = Field(
+        None, min_length=16, description="what callers must bear; None lets everybody in"
+    )
+    max_files: int = Field(64, ge=1, description="images in one request")
+    max_body_bytes: int = Field(64 * MIB, ge=1, description="bytes of one request")
+    max_image_bytes: int = Field(32 * MIB, ge=1, description="bytes of one image file")
+    max_pixels: int = Field(
+        89_478_485, ge=1, description="pixels of one image (Pillow's own limit is the default)"
+    )
+    max_waiting_bytes: int = Field(
+        512 * MIB, ge=1, description="bytes of all requests that are being read or wait"
+    )
+    queue_images: int = Field(
+        256, ge=1, description="images of all requests that wait or are scored"
+    )
+    max_connections: int = Field(512, ge=1, description="open connections")
+    receive_seconds: float = Field(30.0, gt=0, description="time to send one request")
+    answer_seconds: float = Field(60.0, gt=0, description="time to score one request")
+    batch_size: int = Field(16, ge=1, description="most images in one pass of a model")
+    batch_wait_ms: float = Field(
+        2.0, ge=0, description="time that a batch that is not full waits for more"
+    )
+    reload_seconds: float = Field(
+        0.0, ge=0, description="how often model files are looked at for change; 0 for never"
+    )
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.max_files > self.queue_images:
+            raise ValueError(
+                f"max_files ({self.max_files}) is more than queue_images ({self.queue_images}): "
+                "a request of so many images could never be taken"
+            )
+        if self.max_body_bytes > self.max_waiting_bytes:
+            raise ValueError(
+                f"max_body_bytes ({self.max_body_bytes}) is more than max_waiting_bytes "
+                f"({self.max_waiting_bytes}): a request of that size could never be taken"
+            )
+        return self
+
+
+PAGE = Path(__file__).parent / "page"
+"""The files of the web page."""
