@@ -1,6 +1,6 @@
 /** The sliders, and the numbers that follow from them. */
 
-import { atMostPercent, plural } from "./words.js";
+import { atMostPercent } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -16,11 +16,10 @@ export function rateControl(album) {
     const share = atMostPercent(album.rate);
     $("rate-share").textContent = share;
     slider.setAttribute("aria-valuetext", share);
-    const often = album.rank === 1 ? `1 in ${count.toLocaleString("en")}` : `${album.rank} in ${count.toLocaleString("en")}`;
     $("rate-words").textContent =
-      `Flags at most ${often} normal images, if they are taken like the ` +
-      `${plural(album.model.held_out, "image")} that this was measured on.` +
-      (album.place === 0 ? " A lower rate needs more of those." : "");
+      `Flags at most ${album.rank} in ${count.toLocaleString("en")} normal images, judged by ` +
+      `${album.model.held_out.toLocaleString("en")} held out.` +
+      (album.place === 0 ? " A lower rate needs more of them." : "");
   };
   album.addEventListener("model", show);
   album.addEventListener("rate", show);

@@ -8,6 +8,7 @@ const BATCH = 8;
 const BATCH_BYTES = 8 * 2 ** 20;
 const TRIES = 3;
 const LONGEST_WAIT = 60;
+const OF_THE_SERVICE = new Set([401, 403, 404, 421]); // no token, no such model: no image's fault
 
 /**
  * Events: "state" after every change of `state`, which is "idle", "sending", "waiting" (the service
@@ -168,12 +169,12 @@ export class Sender extends EventTarget {
       // A bug of this page must not be lost, nor repeated for ever.
       console.error(error);
       for (const image of batch) this.#fail(image, "page", "The page failed on this image.");
-    } else if (error.status === 401 || error.status === 403) this.#halt(error);
+    } else if (OF_THE_SERVICE.has(error.status)) this.#halt(error);
     else if (error.status === 429) await this.#pause(error.retryAfter ?? 2, signal);
     else if (error.status === 0 || error.status >= 500) await this.#again(error, batch, signal);
     else if (batch.length > 1) {
       // The fault may be one image's, or that there are too many: smaller batches tell.
-      this.#most = error.status === 413 ? Math.ceil(batch.length / 2) : 1;
+      this.#most = error.status === 413 || error.status === 408 ? Math.ceil(batch.length / 2) : 1;
     } else this.#fail(batch[0], error.code, aboutFile(error.message));
   }
 

@@ -10,14 +10,14 @@ export function scoreText(value) {
   return text.replaceAll("-", MINUS);
 }
 
-/** A p-value: two significant digits where it is small. */
+/** A p-value in three significant digits. */
 export function pText(value) {
-  return value < 0.1 ? String(Number(value.toPrecision(2))) : value.toFixed(2);
+  return value < 1e-3 ? value.toExponential(1).replaceAll("-", MINUS) : String(Number(value.toPrecision(3)));
 }
 
-/** A share in [0, 1] that bounds from above as a percentage, never rounded down. */
+/** A bound in [0, 1] as a percentage in three significant digits, never rounded down. */
 export function atMostPercent(share) {
-  const digits = Math.max(0, 2 - Math.floor(Math.log10(100 * share)) - 1);
+  const digits = Math.max(0, 2 - Math.floor(Math.log10(100 * share)));
   const factor = 10 ** digits;
   return `${Math.ceil(Number((100 * share * factor).toFixed(6))) / factor}%`;
 }
