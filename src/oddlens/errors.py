@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-ImageFault: TypeAlias = Literal[
-    "empty", "not_an_image", "damaged", "too_many_pixels", "unreadable"
-]
+ImageFault: TypeAlias = Literal["empty", "not_an_image", "damaged", "too_many_pixels", "unreadable"]
 """In one word for programs, why an image cannot be used; "damaged" is all that has no other."""
 
 

@@ -19,6 +19,7 @@ from oddlens.cli import (
     fonts,
     info,
     score,
+    serve,
 )
 
 app = typer.Typer(
@@ -52,6 +53,7 @@ app.command("fit")(fit.fit)
 app.command("ensemble")(ensemble.ensemble)
 app.command("score")(score.score)
 app.command("export")(export.export)
+app.command("serve")(serve.serve)
 app.command("evaluate")(evaluate.evaluate)
 app.command("benchmark")(benchmark.benchmark)
 app.command("compare")(compare.compare)

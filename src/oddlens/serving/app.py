@@ -10,9 +10,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 import oddlens
 from oddlens.serving.faults import RefusedError
+from oddlens.serving.journal import Journal
 from oddlens.serving.metrics import Metrics
 from oddlens.serving.page import page_routes
 from oddlens.serving.registry import Registry
@@ -66,9 +68,13 @@ def create_app(
         redoc_url=None,
     )
     app.state.registry = registry
-    app.include_router(routes.router())
-    app.router.routes.extend(page_routes(page))
+    router, files = routes.router(), page_routes(page)
+    app.include_router(router)
+    app.router.routes.extend(files)
     app.add_middleware(Doorkeeper, token=settings.token)
+    known = [route for route in (*router.routes, *files) if isinstance(route, Route)]
+    paths = frozenset(route.path for route in known)
+    app.add_middleware(Journal, metrics=metrics, paths=paths)
     _tell_errors(app)
     return app
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from oddlens.export.metadata import DEFAULT_RATE
 from oddlens.serving.admission import Gate
 from oddlens.serving.faults import RefusedError
+from oddlens.serving.journal import note
 from oddlens.serving.metrics import CONTENT_TYPE, Metrics
 from oddlens.serving.models import Model
 from oddlens.serving.registry import Registry
@@ -159,9 +160,17 @@ class Routes:
                 self._metrics.waiting(self._images.inside)
                 try:
                     question = Question.to(running.model, false_alarm_rate, maps)
-                    return await self._desk.score(running, uploads, question)
+                    answer = await self._desk.score(running, uploads, question)
                 finally:
                     self._metrics.waiting(self._images.inside - len(uploads))
+        note(
+            request.scope,
+            model=answer.model.name,
+            images=len(answer.results),
+            anomalous=sum(result.anomalous is True for result in answer.results),
+            bad=sum(result.error is not None for result in answer.results),
+        )
+        return answer
 
     async def models(self) -> ModelsAnswer:
         """The models, and how much a request may hold."""
