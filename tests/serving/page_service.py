@@ -7,11 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from PIL import Image
@@ -65,27 +67,29 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
 @contextmanager
 def served(models: list[Path], **environment: str) -> Iterator[str]:
     """A service in a process of its own; its address."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", _CLI, "serve", *map(str, models), "--port", "0"],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    )
-    assert process.stderr is not None
-    with process, process.stderr as log:
-        try:
-            yield f"http://127.0.0.1:{_port(log)}"
-        finally:
-            process.terminate()
+    # A log into a pipe that nobody reads would fill it, and the service would wait for ever.
+    with tempfile.NamedTemporaryFile("r", suffix=".log") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _CLI, "serve", *map(str, models), "--port", "0"],
+            stderr=Path(log.name).open("w"),
+            env={**os.environ, **environment},
+        )
+        with process:
+            try:
+                yield f"http://127.0.0.1:{_port(process, log)}"
+            finally:
+                process.terminate()
 
 
-def _port(log: Iterator[str]) -> int:
-    lines = []
-    for line in log:
-        lines.append(line)
-        told: dict[str, Any] = json.loads(line) if line.startswith("{") else {}
-        if "port" in told:
-            return int(told["port"])
+def _port(process: subprocess.Popen[bytes], log: IO[str]) -> int:
+    lines: list[str] = []
+    while process.poll() is None:
+        lines += log.readlines()
+        for line in lines:
+            told: dict[str, Any] = json.loads(line) if line.endswith("}\n") else {}
+            if "port" in told:
+                return int(told["port"])
+        time.sleep(0.05)
     pytest.fail("the service ended: " + "".join(lines))
 
 

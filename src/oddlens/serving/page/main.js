@@ -56,20 +56,21 @@ function count() {
   $("download").disabled = scored + counts.failed === 0;
 }
 
-const refresh = soon(() => {
+function refresh() {
   count();
   arrange();
-}, ARRANGE_EVERY);
+}
+const refreshSoon = soon(refresh, ARRANGE_EVERY);
 
 album.addEventListener("added", () => {
-  count();
-  arrange();
+  refresh();
   sender.start();
 });
 album.addEventListener("answered", ({ detail: image }) => {
   gallery.update(image);
   detail.update(image);
-  refresh();
+  if (album.counts().waiting) refreshSoon();
+  else refresh();
 });
 album.addEventListener("rate", () => {
   for (const image of album.images) gallery.judge(image);
@@ -78,14 +79,12 @@ album.addEventListener("rate", () => {
 });
 album.addEventListener("model", () => {
   for (const image of album.images) gallery.update(image);
-  count();
-  arrange();
+  refresh();
 });
 album.addEventListener("cleared", ({ detail: gone }) => {
   gallery.drop(gone);
   forget(gone);
-  count();
-  arrange();
+  refresh();
 });
 
 for (const chip of chips) {

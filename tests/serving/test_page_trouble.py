@@ -1,0 +1,150 @@
+"""What the page does where files, the token, the network or the service fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from tests.serving.page_service import TOKEN, House, browser, house, opened, served
+
+__all__ = ["browser", "house"]
+
+pytestmark = pytest.mark.slow  # a browser takes seconds
+
+SCORED = ".card[data-verdict=flagged], .card[data-verdict=passed]"
+SCORE = "**/v1/score?*"
+
+
+@pytest.fixture(scope="module")
+def address(house: House) -> Iterator[str]:
+    with served(house.models[:1], ODDLENS_SERVE_TOKEN=TOKEN, ODDLENS_SERVE_MAX_IMAGE_BYTES="20000") as url:
+        yield url
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    with opened(browser, address) as fresh:
+        give_token(fresh, TOKEN)
+        expect(fresh.locator("#model-about")).to_contain_text("first")
+        yield fresh
+
+
+def give_token(page: Page, token: str) -> None:
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.get_by_label("Token", exact=True).fill(token)
+    page.get_by_role("button", name="Go on").click()
+
+
+def pictures(house: House) -> list[Path]:
+    return sorted(house.images.glob("*.png"))
+
+
+def test_the_token_is_asked_for_and_kept_in_the_tab(
+    browser: Browser, address: str, house: House
+) -> None:
+    with opened(browser, address) as page:
+        give_token(page, "not the one")
+        expect(page.locator("#ask-why")).to_contain_text("refused")
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.get_by_role("alert")).to_contain_text("without a token")
+        page.get_by_role("button", name="Give a token").click()
+        give_token(page, TOKEN)
+        page.locator("#files").set_input_files(pictures(house))
+        expect(page.locator(SCORED)).to_have_count(6)
+        assert page.evaluate("Object.values(sessionStorage)") == [TOKEN]
+        assert page.evaluate("localStorage.length + document.cookie.length") == 0
+        page.reload()
+        expect(page.locator("#model-about")).to_contain_text("first")
+        page.get_by_role("button", name="Forget token").click()
+        page.locator("#files").set_input_files(pictures(house)[:1])
+        give_token(page, TOKEN)
+        expect(page.locator(SCORED)).to_have_count(1)
+
+
+def test_bad_files_are_told_one_by_one(page: Page, house: House, tmp_path: Path) -> None:
+    (tmp_path / "large.png").write_bytes(bytes(20_001))
+    (tmp_path / "empty.png").write_bytes(b"")
+    bad = [tmp_path / "large.png", tmp_path / "empty.png", house.images / "below" / "broken.png"]
+    page.locator("#files").set_input_files([*pictures(house), *bad])
+    expect(page.locator(SCORED)).to_have_count(6)
+    failed = page.locator(".card[data-verdict=failed]")
+    expect(failed).to_have_count(3)
+    told = dict(
+        zip(
+            failed.locator(".name").all_inner_texts(),
+            failed.locator(".numbers").all_inner_texts(),
+            strict=True,
+        )
+    )
+    assert "this service takes" in told["large.png"]
+    assert told["empty.png"] == "The file is empty (0 bytes)."
+    assert told["broken.png"] == 'The file holds text ("no picture"), not an image.'
+    page.get_by_role("button", name="Failed").click()
+    expect(page.locator(".card")).to_have_count(3)
+    expect(page.locator("#live")).to_contain_text("3 failed")
+
+
+def test_a_single_bad_file(page: Page, house: House) -> None:
+    """The service refuses such a request as a whole."""
+    page.locator("#files").set_input_files(house.images / "below" / "broken.png")
+    expect(page.locator(".card .numbers")).to_have_text(
+        'The file holds text ("no picture"), not an image.'
+    )
+
+
+def test_a_busy_service_is_asked_again_after_its_time(page: Page, house: House) -> None:
+    waits = iter(["1", "1"])
+
+    def busy_twice(route: Route) -> None:
+        wait = next(waits, None)
+        if wait is None:
+            route.continue_()
+        else:
+            error = {"error": {"code": "busy", "message": "try again"}}
+            route.fulfill(status=429, headers={"Retry-After": wait}, json=error)
+
+    page.route(SCORE, busy_twice)
+    page.locator("#files").set_input_files(pictures(house))
+    expect(page.locator("#progress-text")).to_contain_text("busy, going on in")
+    expect(page.locator(SCORED)).to_have_count(6)
+    assert next(waits, None) is None
+
+
+def test_a_service_that_is_gone(page: Page, house: House) -> None:
+    page.route(SCORE, lambda route: route.abort())
+    page.locator("#files").set_input_files(pictures(house))
+    expect(page.get_by_role("alert")).to_contain_text("does not answer")
+    expect(page.locator(".card[data-verdict=waiting]")).to_have_count(6)
+    page.unroute(SCORE)
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(SCORED)).to_have_count(6)
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_a_request_that_is_refused_is_sent_in_parts(page: Page, house: House) -> None:
+    """A proxy on the way may allow less than the service."""
+
+    def three_at_most(route: Route) -> None:
+        body = route.request.post_data_buffer or b""
+        if body.count(b'name="images"') > 3:
+            route.fulfill(status=413, body="too large")
+        else:
+            route.continue_()
+
+    page.route(SCORE, three_at_most)
+    page.locator("#files").set_input_files(pictures(house))
+    expect(page.locator(SCORED)).to_have_count(6)
+
+
+def test_stop_and_go_on(page: Page, house: House) -> None:
+    held: list[Route] = []
+    page.route(SCORE, held.append)
+    page.locator("#files").set_input_files(pictures(house))
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#progress-text")).to_contain_text("stopped")
+    page.unroute(SCORE)
+    page.get_by_role("button", name="Go on", exact=True).click()
+    expect(page.locator(SCORED)).to_have_count(6)
