@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from oddlens.cli.runner import verb
 from oddlens.errors import UsageError
 
 _ENVIRONMENT = "ODDLENS_SERVE_"
+_NEEDED = ("fastapi", "onnxruntime", "prometheus_client", "python_multipart", "uvicorn")
 MISSING = "the service needs libraries that are not installed: pip install 'oddlens[serve]'"
 
 
@@ -81,13 +83,8 @@ def serve(
     answered what it took. The log on stderr is one JSON object a line.
     """
     limits = {name: value for name, value in locals().items() if name not in _NO_LIMITS}
-    try:
-        import fastapi  # noqa: F401 - so that what is missing is told before anything else
-        import multipart  # noqa: F401
-        import prometheus_client  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise UsageError(MISSING) from error
+    if any(find_spec(library) is None for library in _NEEDED):
+        raise UsageError(MISSING)
 
     from oddlens.serving import run
 

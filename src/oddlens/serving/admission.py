@@ -11,6 +11,25 @@ from oddlens.serving.faults import RefusedError
 _LONGEST_WAIT = 60
 
 
+class Pace:
+    """How long images take, from what they took lately (the last ten passes or so count)."""
+
+    _weight = 0.1
+
+    def __init__(self) -> None:
+        self._seconds_each: float | None = None
+
+    def told(self, images: int, seconds: float) -> None:
+        """So many images took so long."""
+        each = seconds / images
+        known = self._seconds_each
+        self._seconds_each = each if known is None else known + self._weight * (each - known)
+
+    def seconds_for(self, images: int) -> float:
+        """How long so many images will take; a second, where nothing is known."""
+        return 1.0 if self._seconds_each is None else images * self._seconds_each
+
+
 class Gate:
     """Lets in so much at a time.
 

@@ -19,7 +19,7 @@ from oddlens.serving.metrics import Metrics
 from oddlens.serving.page import page_routes
 from oddlens.serving.registry import Registry
 from oddlens.serving.routes import Routes
-from oddlens.serving.security import Doorkeeper
+from oddlens.serving.security import PROTECTED, Doorkeeper
 from oddlens.serving.settings import PAGE, Settings
 
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
@@ -76,7 +76,20 @@ def create_app(
     paths = frozenset(route.path for route in known)
     app.add_middleware(Journal, metrics=metrics, paths=paths)
     _tell_errors(app)
+    _tell_token(app, settings.token)
     return app
+
+
+def _tell_token(app: FastAPI, token: str | None) -> None:
+    """Say in the description which paths want the token; they are guarded before they are known."""
+    if token is None:
+        return
+    described = app.openapi()  # kept by FastAPI, and changed here
+    described["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    for path, operations in described["paths"].items():
+        if path.startswith(PROTECTED):
+            for operation in operations.values():
+                operation["security"] = [{"token": []}]
 
 
 def _tell_errors(app: FastAPI) -> None:

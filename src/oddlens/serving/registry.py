@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from oddlens.errors import OddlensError, UsageError
+from oddlens.serving.admission import Pace
 from oddlens.serving.batching import Batcher
 from oddlens.serving.faults import RefusedError
 from oddlens.serving.metrics import Metrics
@@ -63,6 +65,9 @@ class Registry:
         settings: for the batches.
         metrics: told of passes and reloads.
 
+    Attributes:
+        pace: of all models together.
+
     Raises:
         UsageError: no model, or two of the same name.
         ArtifactError: a model cannot be loaded.
@@ -71,6 +76,7 @@ class Registry:
     def __init__(self, paths: Sequence[Path], settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
         self._metrics = metrics
+        self.pace = Pace()
         self._loaded = {model.name: model for model in map(load_model, _distinct(paths))}
         self._running: dict[str, Running] = {}
         self._retiring: set[asyncio.Task[None]] = set()
@@ -142,13 +148,17 @@ class Registry:
             self._metrics.reloaded(model.name, ok=True)
             log.info("reloaded", extra={"model": model.name, "sha256": fresh.sha256})
 
+    def _passed(self, name: str, images: int, seconds: float) -> None:
+        self.pace.told(images, seconds)
+        self._metrics.passed(name, images, seconds)
+
     def _put(self, model: Model) -> None:
         batcher = Batcher(
             model.scorer,
             self._scoring,
             size=self._settings.batch_size,
             wait_seconds=self._settings.batch_wait_ms / 1000,
-            observe=lambda images, seconds: self._metrics.passed(model.name, images, seconds),
+            observe=partial(self._passed, model.name),
         )
         before = self._running.get(model.name)
         self._running[model.name] = Running(model, batcher)

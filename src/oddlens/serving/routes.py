@@ -130,7 +130,7 @@ class Routes:
             methods=["GET"],
             summary="Numbers for Prometheus",
             response_class=Response,
-            responses={200: {"content": {"text/plain": {}}, "description": "Text format"}} | _DOOR,
+            responses=_DOOR | {200: {"content": {"text/plain": {}}, "description": "Text format"}},
         )
         return router
 
@@ -156,7 +156,8 @@ class Routes:
         with self._bytes.admit(announced_bytes(request, self._settings)):
             uploads = await read_uploads(request, self._settings)
             running = self._registry.get(asked.model.name)
-            with self._images.admit(len(uploads)), running.used():
+            wait = self._registry.pace.seconds_for(self._images.inside)
+            with self._images.admit(len(uploads), retry_seconds=wait), running.used():
                 self._metrics.waiting(self._images.inside)
                 try:
                     question = Question.to(running.model, false_alarm_rate, maps)

@@ -13,10 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from oddlens.errors import UsageError
 from oddlens.serving.faults import RefusedError
 
-OPEN = ("/healthz", "/readyz", "/openapi.json")
-"""Paths that need no token, besides the page's files: they tell nothing of models or images."""
-
 PROTECTED = ("/v1/", "/metrics")
+"""What begins so needs the token, where there is one: probes and the page's files tell nothing of
+models or images."""
 
 _HEADERS = {
     "Content-Security-Policy": (

@@ -34,6 +34,11 @@ class _InMemory(MultiPartParser):
     """Images of a production line do not go to a temporary folder; the body's limit bounds them."""
 
     spool_max_size = 2**62
+    is_whole = False
+
+    def on_end(self) -> None:
+        """The last boundary was met. The parser itself does not mind when it is missing."""
+        self.is_whole = True
 
 
 def announced_bytes(request: Request, settings: Settings) -> int:
@@ -85,6 +90,8 @@ async def read_uploads(request: Request, settings: Settings) -> list[Upload]:
     except MultiPartException as error:
         raise _malformed(error.message, settings) from error
     try:
+        if not parser.is_whole:
+            raise _malformed("it ends before its last boundary", settings)
         return await _files(form)
     finally:
         await form.close()
