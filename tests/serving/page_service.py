@@ -1,19 +1,13 @@
-"""A running `oddlens serve` with tiny models, and a Chromium that opens its page."""
+"""Tiny models and images for the page, and a Chromium that opens it."""
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -24,8 +18,6 @@ from oddlens.export.onnx_detector import OnnxDetector
 from tests.export.models import fitted, odd_pictures
 
 expect.set_options(timeout=60_000)  # ms: a busy machine is not a failure
-TOKEN = "a-token-of-the-tests"
-_CLI = "import sys; from oddlens.cli import main; sys.exit(main(sys.argv[1:]))"
 _CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
@@ -62,35 +54,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     (images / "below" / "broken.png").write_bytes(b"no picture")
     (images / "below" / "notes.txt").write_text("no image at all")
     return House(models, images)
-
-
-@contextmanager
-def served(models: list[Path], **environment: str) -> Iterator[str]:
-    """A service in a process of its own; its address."""
-    # A log into a pipe that nobody reads would fill it, and the service would wait for ever.
-    with tempfile.NamedTemporaryFile("r", suffix=".log") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", _CLI, "serve", *map(str, models), "--port", "0"],
-            stderr=Path(log.name).open("w"),
-            env={**os.environ, **environment},
-        )
-        with process:
-            try:
-                yield f"http://127.0.0.1:{_port(process, log)}"
-            finally:
-                process.terminate()
-
-
-def _port(process: subprocess.Popen[bytes], log: IO[str]) -> int:
-    lines: list[str] = []
-    while process.poll() is None:
-        lines += log.readlines()
-        for line in lines:
-            told: dict[str, Any] = json.loads(line) if line.endswith("}\n") else {}
-            if "port" in told:
-                return int(told["port"])
-        time.sleep(0.05)
-    pytest.fail("the service ended: " + "".join(lines))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Request, expect
 
 from tests.export.models import odd_pictures
-from tests.serving.page_service import House, browser, house, opened, served
+from tests.serving.page_service import House, browser, house, opened
+from tests.serving.process import service
 
 __all__ = ["browser", "house"]
 
@@ -25,8 +26,8 @@ HELD_OUT = 12  # of the 18 images that are held out, two thirds calibrate
 
 @pytest.fixture(scope="module")
 def address(house: House) -> Iterator[str]:
-    with served(house.models) as url:
-        yield url
+    with service(*house.models) as running:
+        yield running.url
 
 
 @pytest.fixture
@@ -179,9 +180,7 @@ def test_a_folder_is_dropped(page: Page, house: House) -> None:
     session = page.context.new_cdp_session(page)
     data: dict[str, Any] = {"items": [], "files": [str(house.images)], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
-        session.send(
-            "Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data}
-        )
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
     expect(page.locator(SCORED)).to_have_count(6)
     expect(page.locator(".card[data-verdict=failed]")).to_have_count(1)
     assert sorted(page.locator(".card .name").all_text_contents())[-1] == "images/below/broken.png"

@@ -51,7 +51,8 @@ export class Gallery {
       next = next.nextElementSibling;
       gone.remove();
     }
-    if (!images.includes(this.#current)) this.#rove(images[0] ?? null);
+    // Whoever comes from elsewhere begins with the first.
+    if (!focused || !images.includes(this.#current)) this.#rove(images[0] ?? null);
     if (focused && document.activeElement !== focused) {
       if (focused.isConnected) focused.focus({ preventScroll: true });
       else this.focus(this.#current);
