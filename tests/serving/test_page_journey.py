@@ -130,7 +130,7 @@ def test_order_filter_and_search(page: Page, house: House) -> None:
 
 def test_by_keyboard_alone(page: Page, house: House) -> None:
     give(page, pictures(house), 6)
-    page.locator("#clear").focus()
+    page.locator("#order").focus()
     page.keyboard.press("Tab")
     cards = page.locator(".card .open")
     expect(cards.nth(0)).to_be_focused()

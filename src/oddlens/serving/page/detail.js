@@ -1,6 +1,6 @@
 /** One image enlarged, with all that is known of it. */
 
-import { fill } from "./picture.js";
+import { fill, writeName } from "./picture.js";
 import { atMostPercent, pText, scoreText } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -45,7 +45,7 @@ export class Detail {
     const verdict = this.#album.verdict(image);
     const shown = this.#gallery.shown;
     $("view-place").textContent = `${shown.indexOf(image) + 1} of ${shown.length}`;
-    $("view-name").textContent = image.name;
+    writeName($("view-name"), image.name);
     $("view-badge").textContent = BADGES[verdict];
     this.#dialog.dataset.verdict = verdict;
     $("view-why").textContent = this.#why(verdict, answer);

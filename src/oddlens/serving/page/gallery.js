@@ -1,6 +1,6 @@
 /** The gallery: a card for each image. */
 
-import { fill } from "./picture.js";
+import { fill, writeName } from "./picture.js";
 import { preview } from "./previews.js";
 import { pText, scoreText } from "./words.js";
 
@@ -101,12 +101,7 @@ export class Gallery {
 
   #make(image) {
     const card = this.#template.content.firstElementChild.cloneNode(true);
-    const name = card.querySelector(".name");
-    const slash = image.name.lastIndexOf("/") + 1;
-    const folder = document.createElement("span");
-    folder.textContent = image.name.slice(0, slash);
-    name.append(...(slash ? [folder] : []), image.name.slice(slash));
-    name.title = image.name;
+    writeName(card.querySelector(".name"), image.name);
     this.#cards.set(image, card);
     this.#images.set(card, image);
     this.update(image);

@@ -1,4 +1,4 @@
-/** An image with its heat map on it. */
+/** An image with its heat map on it, and its name. */
 
 /**
  * Puts image and heat map into a stack.
@@ -37,4 +37,13 @@ function layer(name, url) {
   image.draggable = false;
   image.src = url;
   return image;
+}
+
+/** Writes a file's name, its folders apart; as text, whatever it holds. */
+export function writeName(element, name) {
+  const slash = name.lastIndexOf("/") + 1;
+  const folder = document.createElement("span");
+  folder.textContent = name.slice(0, slash);
+  element.replaceChildren(...(slash ? [folder] : []), name.slice(slash));
+  element.title = name;
 }
