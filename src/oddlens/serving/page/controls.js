@@ -49,12 +49,14 @@ export function modelControl(album, used) {
     used();
   });
   album.addEventListener("model", () => {
-    const { name, method, image_sizes: sizes, localizes } = album.model;
+    const { name, method, image_sizes: sizes, localizes, guaranteed_rate: rate } = album.model;
     const parts = [method, `looks at ${sizes.join(" and ")} px`];
     if (models.length === 1) parts.unshift(name);
     if (!localizes) parts.push("no heat maps");
     $("model-about").textContent = parts.join(" · ");
     $("heat-control").hidden = !localizes;
+    // The service paints the maps at the model's own rate; they do not move with the slider.
+    $("heat-words").textContent = `Red is what at most ${atMostPercent(rate)} of normal images show anywhere.`;
     select.value = name;
   });
   return (answer) => {
