@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from tests.export.models import odd_pictures
 from tests.serving.page_service import browser, opened
 from tests.serving.process import service
+from tests.serving.toy import write_toy
 
 __all__ = ["browser"]
 
@@ -155,6 +157,22 @@ def test_a_request_that_is_refused_is_sent_in_parts(page: Page, pictures: list[P
     page.route(SCORE, three_at_most)
     page.locator("#files").set_input_files(pictures)
     expect(page.locator(SCORED)).to_have_count(6)
+
+
+def test_a_model_that_is_replaced(browser: Browser, pictures: list[Path], tmp_path: Path) -> None:
+    """Scores of two models must not stand side by side."""
+    model = write_toy(tmp_path / "toy.onnx")
+    with service(model) as running, opened(browser, running.url) as page:
+        page.locator("#files").set_input_files(pictures[:3])
+        expect(page.locator(SCORED)).to_have_count(3)
+        before = page.locator(".card .numbers").all_inner_texts()
+        write_toy(model, added=10.0)
+        running.process.send_signal(signal.SIGHUP)
+        running.wait_for("reloaded")
+        page.locator("#files").set_input_files(pictures[3:])
+        expect(page.get_by_role("alert")).to_contain_text("a new model")
+        expect(page.locator(".card[data-verdict=flagged]")).to_have_count(6)
+        assert not {*before} & {*page.locator(".card .numbers").all_inner_texts()}
 
 
 def test_stop_and_go_on(page: Page, pictures: list[Path]) -> None:

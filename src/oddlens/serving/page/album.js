@@ -62,6 +62,11 @@ export class Album extends EventTarget {
     if (modelName === this.model.name) this.#tell("answered", image);
   }
 
+  /** Forgets what the present model has said. */
+  forgetAnswers() {
+    for (const image of this.images) image.answers.delete(this.model.name);
+  }
+
   /** Forgets failures, so that these images are sent again. */
   forgetFailures() {
     const failed = this.images.filter((image) => this.verdict(image) === "failed");

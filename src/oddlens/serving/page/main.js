@@ -122,10 +122,14 @@ listen((entries, leftOut) => {
   progress.dismiss();
   if (leftOut) progress.notice(`${plural(leftOut, "file")} in the folder ${leftOut === 1 ? "is no image and was" : "are no images and were"} left out.`);
   album.add(entries);
+  if (sender.state === "halted") sender.resume();
+  if (!album.model) begin();
 });
 
 sender.addEventListener("state", () => {
-  if (sender.state === "halted") recover(sender.trouble, () => sender.resume());
+  if (sender.state !== "halted") return;
+  const { trouble } = sender;
+  recover(trouble, trouble.code === "no_such_model" ? begin : () => sender.resume());
 });
 
 /** After a failure of the service itself: a token is asked for, or the user says when to try again. */
@@ -143,7 +147,17 @@ async function recover(trouble, again) {
   } else progress.notice("Nothing can be scored without a token.", { bad: true, action: "Give a token", act: again });
 }
 
+sender.addEventListener("replaced", () => {
+  sender.stop();
+  album.forgetAnswers();
+  progress.notice("The service has a new model of this name. All images are scored anew.");
+  begin();
+});
+
+let beginning = false;
 async function begin() {
+  if (beginning) return;
+  beginning = true;
   try {
     const answer = await models();
     sender.limits = answer.limits;
@@ -151,7 +165,10 @@ async function begin() {
     $("sign-out").hidden = !token.get();
     sender.resume();
   } catch (trouble) {
+    beginning = false;
     await recover(trouble, begin);
+  } finally {
+    beginning = false;
   }
 }
 

@@ -4,6 +4,7 @@ import { plural, waitText } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const SPEAK_EVERY = 4000; // ms: a screen reader must be able to finish a sentence
+const PAUSED = { stopped: "Go on", halted: "Try again" };
 
 /** Shows how far the sender is. */
 export class Progress {
@@ -18,7 +19,7 @@ export class Progress {
     this.#sender = sender;
     for (const type of ["added", "answered", "cleared", "model"]) album.addEventListener(type, () => this.#soon());
     sender.addEventListener("state", () => this.#soon());
-    $("stop").addEventListener("click", () => (sender.state === "stopped" ? sender.resume() : sender.stop()));
+    $("stop").addEventListener("click", () => (PAUSED[sender.state] ? sender.resume() : sender.stop()));
     $("notice-close").addEventListener("click", () => this.dismiss());
   }
 
@@ -62,8 +63,7 @@ export class Progress {
     $("progress").hidden = counts.waiting === 0;
     $("progress-bar").max = Math.max(1, counts.all);
     $("progress-bar").value = done;
-    $("stop").textContent = state === "stopped" ? "Go on" : "Stop";
-    $("stop").hidden = state === "halted";
+    $("stop").textContent = PAUSED[state] ?? "Stop";
     if (counts.waiting === 0) this.#finished(counts);
     else this.#going(done, counts, state);
   }
@@ -73,7 +73,7 @@ export class Progress {
     const busy = Math.max(0, (this.#sender.until - Date.now()) / 1000);
     const words = {
       stopped: "stopped",
-      halted: "the service has to be asked again",
+      halted: "the service could not go on",
       waiting: `the service is busy, going on in ${waitText(busy)}`,
     }[state];
     const text = `${done.toLocaleString("en")} of ${plural(counts.all, "image")} scored`;

@@ -12,7 +12,8 @@ const OF_THE_SERVICE = new Set([401, 403, 404, 421]); // no token, no such model
 
 /**
  * Events: "state" after every change of `state`, which is "idle", "sending", "waiting" (the service
- * is busy; `until` says to when), "stopped" (by the user) or "halted" (`trouble` says why).
+ * is busy; `until` says to when), "stopped" (by the user) or "halted" (`trouble` says why); "replaced"
+ * when the service has another model of that name by now.
  */
 export class Sender extends EventTarget {
   state = "idle";
@@ -34,7 +35,11 @@ export class Sender extends EventTarget {
   /** Takes the service's limits: `{max_files, max_body_bytes, max_image_bytes}`. */
   set limits(limits) {
     this.#limits = limits;
-    this.#most = Math.min(BATCH, limits.max_files);
+    this.#most = this.#usual;
+  }
+
+  get #usual() {
+    return Math.min(BATCH, this.#limits.max_files);
   }
 
   /** Sends whatever waits, unless the user has stopped it. */
@@ -59,6 +64,7 @@ export class Sender extends EventTarget {
   restart() {
     this.#end();
     this.#tries.clear();
+    this.#most = this.#usual;
     this.#set("idle");
     this.start();
   }
@@ -86,7 +92,9 @@ export class Sender extends EventTarget {
     const { signal } = this.#abort;
     this.#lanes += 1;
     try {
-      for (let batch = this.#take(); batch.length && !signal.aborted; batch = this.#take()) {
+      while (!signal.aborted) {
+        const batch = this.#take();
+        if (!batch.length) break;
         this.#set("sending");
         await this.#send(batch, signal);
       }
@@ -124,13 +132,14 @@ export class Sender extends EventTarget {
   }
 
   async #send(batch, signal) {
-    const model = this.#album.model.name;
+    const { name: model, sha256 } = this.#album.model;
     const readable = await this.#readable(batch);
     try {
       if (!readable.length) return;
-      const { results } = await score(model, readable.map(({ file }) => file), signal);
+      const answer = await score(model, readable.map(({ file }) => file), signal);
       if (signal.aborted) return;
-      for (const result of results) this.#note(readable[result.index], model, result);
+      if (answer.model.sha256 !== sha256) this.dispatchEvent(new Event("replaced"));
+      else for (const result of answer.results) this.#note(readable[result.index], model, result);
     } catch (error) {
       if (!signal.aborted) await this.#handle(error, readable, signal);
     } finally {
