@@ -34,7 +34,7 @@ CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)|src=\"([^\"]+)\"")
 NAMED_FILE = re.compile(r"^[\w./-]+\.(?:py|md|toml|txt|yml|jsonl)$")
 MACHINE = re.compile(r"(?<![\w.<])/(?:work|tmp|root|home|opt|usr|mnt|srv|workspace)\b|localhost")
-HOSTS = {"arxiv.org", "doi.org", "github.com", "keepachangelog.com", "semver.org"}
+HOSTS = {"127.0.0.1", "arxiv.org", "doi.org", "github.com", "keepachangelog.com", "semver.org"}
 
 
 def name_of(path: Path) -> str:

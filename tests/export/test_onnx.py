@@ -66,6 +66,16 @@ def test_parity(pair: Pair, batch_size: int) -> None:
             assert np.allclose(mine, theirs, rtol=1e-3, atol=1e-3)
 
 
+def test_both_tell_alike_which_cue_objects(pair: Pair) -> None:
+    detector, exported = pair
+    images = odd_pictures(4, seed=8)
+    wanted = detector.standings(detector.predict(images).cues)
+    found = exported.standings(exported.predict(images).cues)
+    assert list(found) == list(wanted)
+    for name, standing in wanted.items():
+        assert np.allclose(found[name], standing, rtol=1e-3, atol=1e-3)
+
+
 def test_the_graph_gives_the_p_values_itself(pair: Pair) -> None:
     detector, exported = pair
     assert detector.calibration is not None

@@ -146,7 +146,7 @@ def test_a_file_that_is_replaced_while_it_is_read_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, load = write_toy(tmp_path / "m.onnx"), OnnxDetector.load
-    times = []
+    times: list[int] = []
 
     def replaced_meanwhile(where: Path) -> OnnxDetector:
         found = load(where)

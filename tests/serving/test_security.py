@@ -44,7 +44,7 @@ def test_no_entry_without_the_token(
     guarded: TestClient, method: str, path: str, given: str | None, code: str
 ) -> None:
     headers = [] if given is None else [(b"authorization", given.encode("latin-1"))]
-    answer = guarded.request(method, path, headers=headers)  # type: ignore[arg-type]
+    answer = guarded.request(method, path, headers=headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, code)
     assert answer.headers["www-authenticate"] == "Bearer"
 
