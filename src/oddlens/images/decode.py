@@ -76,6 +76,13 @@ def decode_bytes(content: bytes, name: str, *, max_pixels: int | None = None) ->
         return picture_to_rgb(picture, name)
 
 
+def pixels_of(content: bytes) -> int:
+    """How many pixels a file's content says that it has; 0 where it says nothing."""
+    with suppress(Exception), Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
+        return picture.width * picture.height
+    return 0
+
+
 @contextmanager
 def open_picture(path: str | Path) -> Iterator[Image.Image]:
     """Open, load and turn upright one image file; any failure inside becomes an ImageError."""

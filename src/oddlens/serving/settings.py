@@ -13,8 +13,9 @@ MIB = 2**20
 class Settings(BaseModel):
     """Limits and habits of the service.
 
-    Each limit is our choice: wide enough for the images that cameras of a line give, narrow enough
-    that a machine with 4 GiB of memory stands whatever is sent.
+    Each limit is our choice, wide enough for the images that cameras of a line give. What is sent
+    takes twice ``max_waiting_bytes`` of memory at most; what is decoded 20 bytes a pixel of one
+    image of ``max_pixels``, and of one of 16 million pixels for each core.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
