@@ -1,7 +1,7 @@
 /** One image enlarged, with all that is known of it. */
 
 import { fill, writeName } from "./picture.js";
-import { atMostPercent, pText, scoreText } from "./words.js";
+import { atMostPercent, pText, scoreText, standingText } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const BADGES = { waiting: "waiting", failed: "failed", flagged: "flagged", passed: "not flagged" };
@@ -143,7 +143,7 @@ function cueRow(name, raw, standing, most, strongest) {
     bar.append(fillBar);
   }
   const value = document.createElement("td");
-  value.textContent = standing === undefined ? scoreText(raw) : standing.toFixed(1).replace("-", "\u2212");
+  value.textContent = standing === undefined ? scoreText(raw) : standingText(standing);
   value.title = `raw: ${scoreText(raw)}`;
   row.append(head, bar, value);
   return row;

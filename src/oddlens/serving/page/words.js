@@ -10,6 +10,13 @@ export function scoreText(value) {
   return text.replaceAll("-", MINUS);
 }
 
+/** How far out a cue lies: one decimal, none where it is far. */
+export function standingText(value) {
+  const size = Math.abs(value);
+  const text = size >= 1e5 ? value.toExponential(1) : value.toFixed(size < 100 ? 1 : 0);
+  return text.replaceAll("-", MINUS);
+}
+
 /** A p-value in three significant digits. */
 export function pText(value) {
   return value < 1e-3 ? value.toExponential(1).replaceAll("-", MINUS) : String(Number(value.toPrecision(3)));
