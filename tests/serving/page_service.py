@@ -17,10 +17,8 @@ from oddlens.export import load_onnx, to_onnx
 from oddlens.export.onnx_detector import OnnxDetector
 from tests.export.models import fitted, odd_pictures
 
-expect.set_options(timeout=60_000)  # ms: a busy machine is not a failure
-_CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
+PATIENCE = 60_000  # ms: a busy machine is not a failure
+expect.set_options(timeout=PATIENCE)
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,18 @@ class House:
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> House:
+def chromium() -> str:
+    """Where the system's Chromium is; whatever needs it is skipped before it does any work."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def house(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> House:
+    del chromium
     root = tmp_path_factory.mktemp("page")
     models = [root / "first.onnx", root / "second.onnx"]
     for path, name in zip(models, ("ssm drawn", "multitask"), strict=True):
@@ -57,12 +66,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if _CHROMIUM is None:
-        pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
+def browser(chromium: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # A container's root may not make the sandbox; the page is our own.
-        started = playwright.chromium.launch(executable_path=_CHROMIUM, chromium_sandbox=False)
+        started = playwright.chromium.launch(executable_path=chromium, chromium_sandbox=False)
         yield started
         started.close()
 
@@ -71,6 +78,7 @@ def browser() -> Iterator[Browser]:
 def opened(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
     """The page in a context of its own; nothing may be written to its console as an error."""
     context = browser.new_context(viewport={"width": 1200, "height": 900}, **options)
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -13,10 +13,10 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, Request, expect
 
 from tests.export.models import odd_pictures
-from tests.serving.page_service import House, browser, house, opened
+from tests.serving.page_service import House, browser, chromium, house, opened
 from tests.serving.process import service
 
-__all__ = ["browser", "house"]
+__all__ = ["browser", "chromium", "house"]
 
 pytestmark = pytest.mark.slow  # a browser takes seconds
 

@@ -11,11 +11,11 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.export.models import odd_pictures
-from tests.serving.page_service import browser, opened
+from tests.serving.page_service import browser, chromium, opened
 from tests.serving.process import service
 from tests.serving.toy import write_toy
 
-__all__ = ["browser"]
+__all__ = ["browser", "chromium"]
 
 pytestmark = pytest.mark.slow  # a browser takes seconds
 

@@ -12,6 +12,7 @@ export class Progress {
   #sender;
   #began = null;
   #timer = null;
+  #tick = null;
   #spoken = 0;
 
   constructor(album, sender) {
@@ -56,6 +57,14 @@ export class Progress {
     });
   }
 
+  /** Counts down while the service is busy. */
+  #soonAgain() {
+    this.#tick ??= setTimeout(() => {
+      this.#tick = null;
+      this.#soon();
+    }, 1000);
+  }
+
   #show() {
     const counts = this.#album.counts();
     const { state } = this.#sender;
@@ -71,6 +80,7 @@ export class Progress {
   #going(done, counts, state) {
     this.#began ??= { at: Date.now(), done };
     const busy = Math.max(0, (this.#sender.until - Date.now()) / 1000);
+    if (state === "waiting") this.#soonAgain();
     const words = {
       stopped: "stopped",
       halted: "the service could not go on",
