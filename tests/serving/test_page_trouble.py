@@ -139,7 +139,7 @@ def test_a_service_that_is_gone(page: Page, pictures: list[Path]) -> None:
     expect(page.get_by_role("alert")).to_contain_text("does not answer")
     expect(page.locator(".card[data-verdict=waiting]")).to_have_count(6)
     page.unroute(SCORE)
-    page.get_by_role("button", name="Try again").click()
+    page.locator("#progress").get_by_role("button", name="Try again").click()
     expect(page.locator(SCORED)).to_have_count(6)
     expect(page.get_by_role("alert")).to_be_hidden()
 

@@ -127,7 +127,10 @@ listen((entries, leftOut) => {
 });
 
 sender.addEventListener("state", () => {
-  if (sender.state !== "halted") return;
+  if (sender.state !== "halted") {
+    progress.dismissBad();
+    return;
+  }
   const { trouble } = sender;
   recover(trouble, trouble.code === "no_such_model" ? begin : () => sender.resume());
 });

@@ -46,6 +46,11 @@ export class Progress {
     };
   }
 
+  /** What was wrong is over. */
+  dismissBad() {
+    if ($("notice").classList.contains("bad")) this.dismiss();
+  }
+
   dismiss() {
     $("notice").hidden = true;
   }
