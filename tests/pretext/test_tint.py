@@ -16,10 +16,10 @@ from oddlens.pretext.tint import (
     draw_angles,
     expected_error,
     fixed_angles,
-    pick,
+    hues_of,
     rotate_hue,
     rotation_errors,
-    rotations,
+    turned,
 )
 
 angles = st.floats(-20, 20)
@@ -64,24 +64,34 @@ def test_known_colours() -> None:
 
 def test_grey_stays_as_it_is_and_costs_nothing_whatever_is_predicted() -> None:
     grey = colours(0, 2, 4, 1, 5, 5).expand(2, 4, 3, 5, 5)
-    copies = rotations(grey, 4)
-    for copy in copies.unbind(dim=2):
-        assert torch.equal(copy, grey)
+    for turn in range(4):
+        assert torch.equal(turned(hues_of(grey), turn / 4), grey)
     logits = 10 * colours(1, 2, 4, 4)
     angle = torch.tensor([[0, 1, 2, 3], [3, 2, 1, 0]])
-    assert bool((expected_error(logits, angle, rotation_errors(copies)) == 0).all())
+    assert bool((expected_error(logits, angle, rotation_errors(hues_of(grey), 4)) == 0).all())
 
 
 @pytest.mark.parametrize("count", [4, 6, 8])
 def test_undoing_nothing_is_free_and_everything_else_costs(count: int) -> None:
-    errors = rotation_errors(rotations(colours(0, 2, 9, 3, 6, 6), count))
+    errors = rotation_errors(hues_of(colours(0, 2, 9, 3, 6, 6)), count)
     assert bool((errors[..., 0] == 0).all())
     assert bool((errors[..., 1:] > 0).all())
 
 
+@given(seed=seeds, count=st.integers(2, 12))
+def test_the_closed_form_is_the_distance_of_the_turned_colours(seed: int, count: int) -> None:
+    pieces = colours(seed, 2, 3, 3, 4, 4)
+    pieces[0, 0, :, 0] = pieces[0, 0, :1, 0]  # grey
+    pieces[0, 1, :, 0] = torch.tensor([1.0, 0.0, 0.0])[:, None]  # at the corner of a sixth
+    hues = hues_of(pieces)
+    copies = torch.stack([turned(hues, turn / count) for turn in range(count)], dim=2)
+    wanted = (copies - pieces[:, :, None]).abs().sum(dim=3).mean(dim=(-2, -1))
+    torch.testing.assert_close(rotation_errors(hues, count), wanted)
+
+
 def test_errors_are_summed_over_channels_and_reach_beyond_1() -> None:
     red = torch.tensor([1.0, 0.0, 0.0]).view(1, 1, 3, 1, 1).expand(1, 1, 3, 2, 2)
-    errors = rotation_errors(rotations(red, 6)).flatten()
+    errors = rotation_errors(hues_of(red), 6).flatten()
     assert errors.tolist() == pytest.approx([0, 1, 2, 3, 2, 1], abs=1e-6)
 
 
@@ -91,9 +101,9 @@ def test_the_expected_error_is_that_of_images_rotated_back(seed: int, count: int
     generator = torch.Generator().manual_seed(seed)
     angle = draw_angles(2, 3, count, generator)
     logits = torch.randn(2, 3, count, generator=generator, dtype=torch.float64)
-    copies = rotations(pieces, count)
-    shown = pick(copies, angle)
-    found = expected_error(logits, angle, rotation_errors(copies))
+    hues = hues_of(pieces)
+    shown = turned(hues, angle[..., None, None] / count)
+    found = expected_error(logits, angle, rotation_errors(hues, count))
     wanted = torch.zeros(2, 3, dtype=torch.float64)
     for candidate in range(count):
         undone = rotate_hue(shown, -2 * math.pi * candidate / count)
@@ -103,7 +113,7 @@ def test_the_expected_error_is_that_of_images_rotated_back(seed: int, count: int
 
 
 def test_the_loss_falls_when_the_network_learns_the_angle() -> None:
-    errors = rotation_errors(rotations(colours(0, 2, 4, 3, 6, 6), 4))
+    errors = rotation_errors(hues_of(colours(0, 2, 4, 3, 6, 6)), 4)
     angle = torch.tensor([[0, 1, 2, 3], [3, 1, 0, 2]])
     logits = torch.zeros(2, 4, 4, dtype=torch.float64, requires_grad=True)
     for _ in range(300):

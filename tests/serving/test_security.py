@@ -91,6 +91,26 @@ def test_without_a_token_only_this_machine_is_answered(
     assert client.get("/v1/models", headers={"Host": host}).status_code == status
 
 
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://127.0.0.1:8000", 200),
+        ("https://127.0.0.1:8000", 200),
+        ("http://127.0.0.1:9000", 403),
+        ("http://localhost:8000", 403),
+        ("https://evil.example", 403),
+        ("null", 403),
+        ("", 403),
+    ],
+)
+def test_without_a_token_pages_from_elsewhere_are_refused(
+    client: TestClient, origin: str, status: int
+) -> None:
+    headers = {"Host": "127.0.0.1:8000", "Origin": origin}
+    answer = client.post("/v1/score", files={"images": grey(1)}, headers=headers)
+    assert answer.status_code == status
+
+
 @pytest.mark.parametrize("path", ["/v1/models", "/nothing", "/healthz"])
 def test_browsers_are_told_to_be_strict(client: TestClient, path: str) -> None:
     headers = client.get(path).headers

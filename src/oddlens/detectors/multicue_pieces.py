@@ -15,7 +15,7 @@ from oddlens.networks.piecewise import PieceNetwork
 from oddlens.pretext.attention import uniform
 from oddlens.pretext.pieces import assemble, cut, draw_offsets, shuffle, unshuffle, with_margin
 from oddlens.pretext.puzzle import draw_orders, fixed_orders
-from oddlens.pretext.tint import draw_angles, fixed_angles, pick, rotation_errors, rotations
+from oddlens.pretext.tint import draw_angles, fixed_angles, hues_of, rotation_errors, turned
 
 
 def piece_network(config: MultiCueOptions) -> PieceNetwork:
@@ -133,20 +133,21 @@ class PieceTasks:
     ) -> Look:
         """Show images under each pass's ``(N, n)`` order and angles, ``(R, N, n)``; M = R N."""
         orders, angles = orders.to(images.device), angles.to(images.device)
-        pieces = cut(images, self.config.grid)
+        config = self.config
+        pieces = cut(images, config.grid)
+        errors = pieces.new_zeros(*pieces.shape[:2], config.angles)
         if "tint" in self.active:
-            copies = rotations(pieces, self.config.angles)
-            errors = rotation_errors(copies)
-        else:
-            errors = pieces.new_zeros(*pieces.shape[:2], self.config.angles)
+            hues = hues_of(pieces)
+            errors = rotation_errors(hues, config.angles)
         shown = []
         for order, angle in zip(orders, angles, strict=True):
-            tinted = pick(copies, unshuffle(angle, order)) if "tint" in self.active else pieces
-            spaced = with_margin(shuffle(tinted, order), self.config.gap, source, target)
-            shown.append(assemble(spaced))
+            if "tint" in self.active:
+                turns = unshuffle(angle, order).to(images.dtype) / config.angles
+                pieces = turned(hues, turns[..., None, None])
+            shown.append(assemble(with_margin(shuffle(pieces, order), config.gap, source, target)))
         answers = network(
             torch.cat(shown).contiguous(memory_format=torch.channels_last),
-            detach_attention=self.config.attention == "l",
+            detach_attention=config.attention == "l",
         )
         return Look(
             orders.flatten(0, 1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -55,6 +56,9 @@ class PieceNetwork(nn.Module):
             detach_attention: let the attention map read the features without shaping them.
         """
         features = F.adaptive_avg_pool2d(self.encoder(images * 2 - 1), self.grid)
+        if features.requires_grad:
+            # The heads flatten, and pooling runs back slowly from gradients of that layout.
+            features.register_hook(_channels_last)
         flat = features.flatten(1)
         pieces = self.grid**2
         seen = features.detach() if detach_attention else features
@@ -64,3 +68,7 @@ class PieceNetwork(nn.Module):
             self.attention(seen).flatten(1).float(),
             features.flatten(2).transpose(1, 2).float(),
         )
+
+
+def _channels_last(gradient: Tensor) -> Tensor:
+    return gradient.contiguous(memory_format=torch.channels_last)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
-
-from oddlens.pretext.geometric import shifted
 
 Flips = Literal["none", "horizontal", "both"]
 
@@ -33,7 +32,13 @@ def jittered(images: Tensor, pixels: int, generator: Generator) -> Tensor:
     """
     if not pixels:
         return images
-    moves = torch.randint(-pixels, pixels + 1, (len(images), 2), generator=generator).tolist()
-    return torch.cat(
-        [shifted(image[None], *move) for image, move in zip(images, moves, strict=True)]
+    height, width = images.shape[-2:]
+    moves = torch.randint(-pixels, pixels + 1, (len(images), 2), generator=generator)
+    padded = F.pad(images, (pixels,) * 4, mode="reflect")
+    corners = (pixels - moves).tolist()
+    return torch.stack(
+        [
+            image[:, top : top + height, left : left + width]
+            for image, (top, left) in zip(padded, corners, strict=True)
+        ]
     )

@@ -99,11 +99,11 @@ def with_margin(
     source = middle if source is None else source.to(pieces.device)
     target = middle if target is None else target.to(pieces.device)
     place = torch.arange(cell, device=pieces.device) - target[..., None]  # (N, n, 2, c)
-    filled = (place >= 0) & (place < cell - margin)
+    filled = ((place >= 0) & (place < cell - margin)).to(pieces.dtype)
     wanted = (place + source[..., None]).clamp(0, cell - 1)
-    count, number, channels = pieces.shape[:3]
-    rows = wanted[:, :, 0, None, :, None].expand(count, number, channels, cell, cell)
-    columns = wanted[:, :, 1, None, None, :].expand(count, number, channels, cell, cell)
-    moved = pieces.gather(3, rows).gather(4, columns)
-    inside = filled[:, :, 0, :, None] & filled[:, :, 1, None, :]
-    return torch.where(inside[:, :, None], moved, FILL)
+    pixel = wanted[:, :, 0, :, None] * cell + wanted[:, :, 1, None, :]  # (N, n, c, c)
+    flat = pieces.flatten(3)
+    moved = flat.gather(3, pixel.flatten(2)[:, :, None].expand_as(flat)).view(pieces.shape)
+    # By arithmetic, which is exact here and a third of the time of a selection by truth values.
+    inside = (filled[:, :, 0, :, None] * filled[:, :, 1, None, :])[:, :, None]
+    return moved.mul_(inside).add_((1 - inside) * FILL)

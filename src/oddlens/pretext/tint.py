@@ -13,9 +13,24 @@ measured once per piece and no gradient runs through HSV.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
+
+
+class Hues(NamedTuple):
+    """Colours as value, chroma and hue, from which any rotation is cheap.
+
+    Attributes:
+        value: ``(..., H, W)``, the largest channel.
+        chroma: ``(..., H, W)``, the largest less the smallest.
+        hue: ``(..., H, W)``, in turns; 0 for grey.
+    """
+
+    value: Tensor
+    chroma: Tensor
+    hue: Tensor
 
 
 def rotate_hue(images: Tensor, radians: Tensor | float) -> Tensor:
@@ -32,61 +47,75 @@ def rotate_hue(images: Tensor, radians: Tensor | float) -> Tensor:
     Returns:
         The same shape and dtype, in [0, 1]; grey pixels are returned as they are.
     """
-    value = images.amax(dim=-3)
-    chroma = value - images.amin(dim=-3)
-    sextant = _hue(images, value, chroma) + torch.as_tensor(
-        radians, dtype=images.dtype, device=images.device
-    ) * (3 / math.pi)
-    planes = []
-    for offset in (5.0, 3.0, 1.0):
-        place = torch.remainder(sextant + offset, 6.0)
-        planes.append(value - chroma * torch.minimum(place, 4.0 - place).clamp(0.0, 1.0))
-    return torch.stack(planes, dim=-3)
+    turns = torch.as_tensor(radians, dtype=images.dtype, device=images.device) / (2 * math.pi)
+    return turned(hues_of(images), turns)
 
 
-def _hue(images: Tensor, value: Tensor, chroma: Tensor) -> Tensor:
-    """Hue in sixths of a turn, 0 where there is none."""
-    red, green, blue = images.unbind(dim=-3)
-    safe = torch.where(chroma > 0, chroma, torch.ones_like(chroma))
-    return torch.where(
+def hues_of(images: Tensor) -> Hues:
+    """Take ``(..., 3, H, W)`` RGB in [0, 1] apart; see ``turned`` for the way back."""
+    red, green, blue = images.movedim(-3, 0).contiguous()
+    value = torch.maximum(torch.maximum(red, green), blue)
+    chroma = value - torch.minimum(torch.minimum(red, green), blue)
+    safe = chroma.clamp_min(torch.finfo(chroma.dtype).tiny)  # 0 / tiny is 0
+    sextant = torch.where(
         value == red,
-        (green - blue) / safe,
-        torch.where(value == green, 2.0 + (blue - red) / safe, 4.0 + (red - green) / safe),
+        (green - blue).div_(safe),
+        torch.where(
+            value == green,
+            (blue - red).div_(safe).add_(2.0),
+            (red - green).div_(safe).add_(4.0),
+        ),
     )
+    return Hues(value, chroma, sextant.div_(6.0))
 
 
-def rotations(pieces: Tensor, angles: int) -> Tensor:
-    """Every piece under each of m equally spaced rotations.
-
-    Args:
-        pieces: ``(N, n, 3, c, c)`` in [0, 1].
-        angles: m; copy k is turned by 2 pi k / m.
-
-    Returns:
-        ``(N, n, m, 3, c, c)``; copy 0 is the piece itself.
-    """
-    radians = 2 * math.pi / angles * torch.arange(1, angles, device=pieces.device)
-    alone = pieces[:, :, None]  # their hue is found once for all angles
-    return torch.cat([alone, rotate_hue(alone, radians[:, None, None])], dim=2)
-
-
-def rotation_errors(copies: Tensor) -> Tensor:
-    """e(delta) of every piece: L1 over the channels, averaged over pixels.
+def turned(hues: Hues, turns: Tensor | float) -> Tensor:
+    """Put colours together again with their hue turned.
 
     Args:
-        copies: ``(N, n, m, 3, c, c)`` of ``rotations``.
+        hues: of ``(..., H, W)`` pixels.
+        turns: of the whole circle; a number, or a tensor that broadcasts to ``(..., H, W)``.
 
     Returns:
-        ``(N, n, m)`` in [0, 3], exactly 0 for delta = 0; not divided by 3, as published.
+        ``(..., 3, H, W)`` RGB in [0, 1].
     """
-    return (copies - copies[:, :, :1]).abs().sum(dim=-3).mean(dim=(-2, -1))
+    channels = hues.hue.new_tensor([3 / 6, 1 / 6, -1 / 6]).view(3, 1, 1)
+    away = (hues.hue + turns).unsqueeze(-3) + channels
+    away.sub_(away.round())  # in turns from where the channel is at its least
+    lacks = away.abs_().mul_(-6.0).add_(2.0).clamp_(0.0, 1.0)
+    return hues.value.unsqueeze(-3) - lacks.mul_(hues.chroma.unsqueeze(-3))
 
 
-def pick(copies: Tensor, angle: Tensor) -> Tensor:
-    """One copy of each piece: ``(N, n, m, ...)`` and ``(N, n)`` indices to ``(N, n, ...)``."""
-    rows = torch.arange(copies.shape[0], device=copies.device)[:, None]
-    slots = torch.arange(copies.shape[1], device=copies.device)[None]
-    return copies[rows, slots, angle]
+def rotation_errors(hues: Hues, angles: int) -> Tensor:
+    """e(delta) of every piece under m equally spaced rotations: L1 over channels, mean over pixels.
+
+    In closed form, since turning colours to compare them would cost more than all else of the task.
+    On its way round the circle one channel moves at a time, by its chroma every sixth of a turn. Up
+    to a third of a turn, either way round, no channel goes back where it came from, so that the
+    distance is chroma times the way in sixths. Beyond, the channel that moved first has moved back
+    at the end: with ``within`` the part of its sixth that lies behind, it went 1 - within, and came
+    back by within + way - 3.
+
+    Args:
+        hues: of pieces ``(N, n, c, c)``.
+        angles: m; candidate k is turned by 2 pi k / m.
+
+    Returns:
+        ``(N, n, m)`` in [0, 3], exactly 0 for k = 0; not divided by 3, as published.
+    """
+    mean = hues.chroma.mean(dim=(-2, -1))
+    errors = []
+    for candidate in range(angles):
+        way = 6 * min(candidate, angles - candidate) / angles
+        if way <= 2:
+            errors.append(way * mean)
+            continue
+        forwards = 2 * candidate <= angles
+        start = 6 * hues.hue if forwards else 6 * (hues.hue + candidate / angles)
+        within = start - start.floor()
+        back = torch.minimum(1 - within, within + (way - 3)).clamp_(min=0)
+        errors.append((hues.chroma * (way - 2 * back)).mean(dim=(-2, -1)))
+    return torch.stack(errors, dim=-1)
 
 
 def draw_angles(count: int, pieces: int, angles: int, generator: Generator) -> Tensor:

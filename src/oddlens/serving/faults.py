@@ -8,6 +8,7 @@ STATUS = {
     "bad_request": 400,
     "no_token": 401,
     "wrong_token": 401,
+    "foreign_page": 403,
     "not_found": 404,
     "no_such_model": 404,
     "method_not_allowed": 405,

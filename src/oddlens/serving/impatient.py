@@ -1,7 +1,8 @@
-"""HTTP/1.1 as uvicorn speaks it, but for callers that never finish their headers.
+"""HTTP/1.1 as uvicorn speaks it, but for callers that never finish their headers, or never listen.
 
-uvicorn waits for ever for the head of a request, so that a few hundred silent connections would
-take all there are. The time for a body is limited where it is read (``uploads``).
+uvicorn waits for ever for the head of a request and for an answer to be taken, so that a few
+hundred silent connections would take all there are. The time for a body is limited where it is read
+(``uploads``).
 """
 
 from __future__ import annotations
@@ -12,7 +13,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
 def impatient(seconds: float) -> type[H11Protocol]:
-    """A protocol that ends connections on which no request begins within so many seconds."""
+    """A protocol that ends a connection where nothing happens for so many seconds.
+
+    That is where no request begins, or where an answer that does not fit into the system's buffers
+    is not taken.
+    """
 
     class Impatient(H11Protocol):
         _patience: asyncio.TimerHandle | None = None
@@ -31,6 +36,16 @@ def impatient(seconds: float) -> type[H11Protocol]:
             # Also bounds how long the rest of a refused body is read and thrown away.
             self._wait()
             super().on_response_complete()
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._stop_waiting()
+            # Closing would wait for what is to be written.
+            self._patience = self.loop.call_later(seconds, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            self._stop_waiting()
+            super().resume_writing()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._stop_waiting()

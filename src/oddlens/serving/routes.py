@@ -60,8 +60,10 @@ def _errors(**meanings: str) -> dict[int | str, dict[str, Any]]:
 
 _DOOR = _errors(
     s401="No token, or a wrong one.",
+    s403="Without a token: a browser shows a page from elsewhere.",
     s421="Without a token: another Host than this machine.",
 )
+_OPEN_DOOR = {status: each for status, each in _DOOR.items() if status != 401}
 
 
 class Routes:
@@ -115,14 +117,14 @@ class Routes:
             self.healthz,
             methods=["GET"],
             summary="Whether it lives",
-            responses=_errors(s421=_DOOR[421]["description"]),
+            responses=_OPEN_DOOR,
         )
         router.add_api_route(
             "/readyz",
             self.readyz,
             methods=["GET"],
             summary="Whether it takes requests",
-            responses=_errors(s421=_DOOR[421]["description"], s503="It is stopping."),
+            responses=_OPEN_DOOR | _errors(s503="It is stopping."),
         )
         router.add_api_route(
             "/metrics",

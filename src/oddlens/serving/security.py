@@ -60,8 +60,9 @@ class Doorkeeper:
     """ASGI middleware: checks the token and the Host header, and adds headers for browsers.
 
     Without a token the service trusts whoever is on this machine. A browser on it may show a page
-    of a stranger whose host name was made to point here (DNS rebinding); that page comes with a
-    foreign Host header, and is refused. With a token it would need the token.
+    of a stranger, and that page may ask as well. It comes with a foreign Origin, or, where its host
+    name was made to point here (DNS rebinding), with a foreign Host: both are refused. With a token
+    it would need the token.
 
     Args:
         app: what comes behind.
@@ -97,6 +98,7 @@ class Doorkeeper:
         headers = Headers(scope=scope)
         if self._token is None:
             _check_host(headers.get("host", ""))
+            _check_origin(headers.get("origin"), headers.get("host", ""))
         elif scope["path"].startswith(PROTECTED):
             _check_token(headers.get("authorization"), self._token)
 
@@ -113,6 +115,13 @@ def _check_host(given: str) -> None:
             "without a token the service answers to localhost and 127.0.0.1 only: use one of "
             "these names, or set a token",
         )
+
+
+def _check_origin(given: str | None, host: str) -> None:
+    own = (f"http://{host}".lower(), f"https://{host}".lower())
+    if given is not None and given.lower() not in own:
+        message = "a page from elsewhere asks, and there is no token: set one, or ask from here"
+        raise RefusedError("foreign_page", message)
 
 
 def _check_token(given: str | None, token: str) -> None:
