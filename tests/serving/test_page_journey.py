@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from playwright.sync_api import Browser, Locator, Page, Request, expect
 
 from tests.export.models import odd_pictures
@@ -234,6 +234,23 @@ def test_names_are_text_and_formulas_are_not(page: Page, tmp_path: Path) -> None
     rows = list(csv.DictReader(download.value.path().open(encoding="utf-8")))
     assert {row["path"] for row in rows} == {nasty[0], "./" + nasty[1]}
     assert page.title() == "oddlens"
+
+
+def test_what_a_camera_turned_is_upright(page: Page, tmp_path: Path) -> None:
+    """Large files are shown by a small copy; it must stand as the service sees the image."""
+    noise = np.random.default_rng(0).integers(0, 255, (500, 900, 3), np.uint8)
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    Image.fromarray(noise).save(tmp_path / "turned.jpg", exif=turned)
+    assert (tmp_path / "turned.jpg").stat().st_size > 300_000
+    give(page, [tmp_path / "turned.jpg"], 1)
+    photo = page.locator(".card .photo")
+    expect(photo).to_have_js_property("naturalWidth", 480)
+    expect(photo).to_have_js_property("naturalHeight", 864)
+    box = photo.bounding_box()
+    assert box is not None
+    assert box["width"] / box["height"] == pytest.approx(500 / 900, rel=0.02)
+    assert page.locator(".card .heat").bounding_box() == box
 
 
 def test_many_go_in_small_requests(page: Page, tmp_path: Path) -> None:

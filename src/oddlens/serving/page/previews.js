@@ -40,7 +40,9 @@ async function made(file) {
     // Decoded and scaled away from the page's own thread.
     const bitmap = await createImageBitmap(file, { resizeWidth: WIDTH, resizeQuality: "medium" });
     const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
-    canvas.getContext("bitmaprenderer").transferFromImageBitmap(bitmap);
+    // Not by transferFromImageBitmap: in Chromium that forgets how a camera was held (EXIF).
+    canvas.getContext("2d").drawImage(bitmap, 0, 0);
+    bitmap.close();
     return URL.createObjectURL(await canvas.convertToBlob({ type: "image/jpeg", quality: 0.85 }));
   } catch {
     return null;
