@@ -69,16 +69,13 @@ export class Detail {
   }
 
   #numbers(answer) {
-    const { rate } = this.#album;
-    const rows = answer && !answer.error
-      ? [
-          ["score", scoreText(answer.score)],
-          ["p-value", pText(answer.p_value)],
-          ["flagged up to p", pText(rate)],
-          ["false alarms, at most", atMostPercent(rate)],
-          ["size", `${answer.width} × ${answer.height}`],
-        ]
-      : [];
+    const rows = !answer || answer.error ? [] : [
+      ["score", scoreText(answer.score)],
+      ["p-value", pText(answer.p_value)],
+      ["flagged up to p", pText(this.#album.rate)],
+      ["false alarms, at most", atMostPercent(this.#album.rate)],
+      ["size", `${answer.width} × ${answer.height}`],
+    ];
     $("view-numbers").replaceChildren(...rows.map(([term, value]) => pair(term, value)));
   }
 

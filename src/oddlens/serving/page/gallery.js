@@ -69,6 +69,7 @@ export class Gallery {
     cue.textContent = answer?.strongest_cue ?? "";
     cue.title = answer?.strongest_cue ? "the cue that stands out most" : "";
     card.querySelector(".numbers").textContent = answer ? numbers(answer) : "";
+    this.#label(image, card);
     if (card.dataset.drawn) this.#draw(image, card);
   }
 
@@ -80,7 +81,12 @@ export class Gallery {
     if (card.dataset.verdict === verdict) return;
     card.dataset.verdict = verdict;
     card.querySelector(".badge").textContent = BADGES[verdict];
-    card.querySelector(".open").setAttribute("aria-label", `${image.name}, ${BADGES[verdict]}, enlarge`);
+    this.#label(image, card);
+  }
+
+  #label(image, card) {
+    const said = [image.name, BADGES[card.dataset.verdict], card.querySelector(".numbers").textContent];
+    card.querySelector(".open").setAttribute("aria-label", `${said.filter(Boolean).join(", ")}, enlarge`);
   }
 
   /** Forgets the cards of images that are gone. */
