@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -14,11 +14,11 @@ from benchmarks.one_vs_all_tables import (
     title_of,
     told_origin,
 )
-from benchmarks.table_cells import NOT_RUN, RESULTS, markdown
+from benchmarks.table_cells import NOT_RUN, RESULTS, UNKNOWN, markdown
 from oddlens.evaluation.records import Record
 from oddlens.evaluation.summary import Summary, percent
 
-Value = Callable[[Record], float]
+Value = Callable[[Record], float | None]
 
 
 def cue_sets(data: str, method: str, folder: Path = RESULTS) -> str:
@@ -42,32 +42,43 @@ def cue_sets(data: str, method: str, folder: Path = RESULTS) -> str:
     classes = list(longest.classes)
     fusion = str(longest.records[0].config["fusion"])
     rows = []
-    for cues, how, value in _measured(longest.records[0], fusion):
+    for cues, how, value in _measured(longest.records, fusion):
         means = [_mean(longest, target, value) for target in classes]
-        rows.append([cues, how, *map(percent, means), percent(fmean(means))])
+        known = [each for each in means if each is not None]
+        every = percent(fmean(known)) if len(known) == len(means) else UNKNOWN
+        rows.append(
+            [cues, how, *(UNKNOWN if each is None else percent(each) for each in means), every]
+        )
     table = markdown([f"{title_of(longest)}'s cues", "fusion", *classes, "mean"], rows)
     return f"{table}\n\n{told_origin([longest], file_of(data))}"
 
 
-def _measured(record: Record, fusion: str) -> list[tuple[str, str, Value]]:
-    """Cues, fusion and how to look it up, in the order of the table."""
+def _measured(records: Sequence[Record], fusion: str) -> list[tuple[str, str, Value]]:
+    """Cues, fusion and how to look it up, in the order of the table.
+
+    Some classes may have cues that others have not: colour, where there is any.
+    """
 
     def alone(name: str) -> Value:
-        return lambda record: record.cue_aurocs[name]
+        return lambda record: record.cue_aurocs.get(name)
 
     def of_set(name: str) -> Value:
-        return lambda record: record.cue_set_aurocs[name]
+        return lambda record: record.cue_set_aurocs.get(name)
 
-    singles = [(name, "", alone(name)) for name in sorted(record.cue_aurocs)]
-    sets = [name for name in record.cue_set_aurocs if " + " in name]
-    some = [(name, fusion, of_set(name)) for name in sets]
-    ways = [name for name in record.cue_set_aurocs if " + " not in name]
+    singles = sorted({name for record in records for name in record.cue_aurocs})
+    names = list(dict.fromkeys(name for record in records for name in record.cue_set_aurocs))
+    some = [(name, fusion, of_set(name)) for name in names if " + " in name]
+    ways = [name for name in names if " + " not in name]
+    same = all(len(record.cue_aurocs) == len(singles) for record in records)
+    all_ = f"all {len(singles)}" if same else "all that there are"
     every = [
-        (f"all {len(singles)}{' (the score)' if how == fusion else ''}", how, of_set(how))
+        (f"{all_}{' (the score)' if how == fusion else ''}", how, of_set(how))
         for how in sorted(ways, key=lambda how: (how != fusion, how))
     ]
-    return [*singles, *some, *every]
+    return [*((name, "", alone(name)) for name in singles), *some, *every]
 
 
-def _mean(summary: Summary, target: str, value: Value) -> float:
-    return fmean(value(record) for record in summary.records if record.target == target)
+def _mean(summary: Summary, target: str, value: Value) -> float | None:
+    found = [value(record) for record in summary.records if record.target == target]
+    known = [each for each in found if each is not None]
+    return fmean(known) if len(known) == len(found) else None

@@ -8,6 +8,7 @@ kind of draw. Dotted ones were published by others and are not ours.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from benchmarks.one_vs_all_tables import file_of as plain_file_of
 from benchmarks.table_cells import NOT_RUN, RESULTS, ROOT, UNKNOWN, markdown
 from oddlens.evaluation.protocols.few_anomalies import GAMMAS
 from oddlens.evaluation.records import Record, RecordFile
-from oddlens.evaluation.summary import Published, Summary, published, summarise
+from oddlens.evaluation.summary import Configuration, Published, Summary, published, summarise
 from oddlens.images.catalogue import CATALOGUE
 
 PROTOCOL = "few-anomalies"
@@ -89,17 +90,30 @@ def gamma_of(summary: Summary) -> float:
 def curves(data: str, folder: Path = RESULTS) -> list[Curve]:
     """What was run, in order of first appearance; gamma 0 belongs to every kind of draw."""
     found = [one for one in summarise(_records(data, folder)) if is_whole(one)]
-    groups: dict[object, dict[str, list[Summary]]] = {}
+    bases: dict[Configuration, list[Summary]] = {}
+    groups: dict[tuple[Configuration, str], list[Summary]] = {}
     for one in found:
         draw = str(one.records[0].setting.get("anomalies", "none"))
-        alike = replace(one.configuration, setting="")
-        groups.setdefault(alike, {}).setdefault(draw, []).append(one)
+        if draw == "none":
+            bases.setdefault(_unlabelled(one.configuration), []).append(one)
+        else:
+            groups.setdefault((replace(one.configuration, setting=""), draw), []).append(one)
     made = []
-    for draws in groups.values():
-        base = draws.pop("none", [])
-        for draw, summaries in (draws or {"none": []}).items():
-            made.append(Curve(tuple(sorted([*base, *summaries], key=gamma_of)), draw))
+    alone = dict(bases)
+    for (alike, draw), summaries in groups.items():
+        core = _unlabelled(alike)
+        base = bases.get(core, [])
+        alone.pop(core, None)
+        made.append(Curve(tuple(sorted([*base, *summaries], key=gamma_of)), draw))
+    made += [Curve(tuple(base), "none") for base in alone.values()]
     return [curve for curve in made if curve.classes]
+
+
+def _unlabelled(configuration: Configuration) -> Configuration:
+    """Without what says nothing where no anomaly is labelled, to find gamma 0 by."""
+    config = json.loads(configuration.config)
+    config.pop("distance_weight", None)
+    return replace(configuration, setting="", config=json.dumps(config, sort_keys=True))
 
 
 def _records(data: str, folder: Path) -> list[Record]:

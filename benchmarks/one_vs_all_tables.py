@@ -10,7 +10,8 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.table_cells import NOT_RUN, RESULTS, UNKNOWN, markdown, origin
-from oddlens.detectors import METHODS, get_method
+from oddlens.detectors import get_method
+from oddlens.ensemble.making import ENSEMBLE, members_of
 from oddlens.evaluation.records import Record, RecordFile
 from oddlens.evaluation.summary import Spread, Summary, percent, published, summarise
 from oddlens.images.catalogue import CATALOGUE, fitting_flips, fitting_jitter
@@ -23,7 +24,9 @@ DATA = ("fashion-mnist", "cifar10")
 def one_vs_all(data: str, folder: Path = RESULTS) -> str:
     """Every class and the mean, of each method as it comes, and what others published."""
     found = [
-        each for each in summaries_of(data, folder) if not set_by_hand(each) and is_whole(each)
+        each
+        for each in summaries_of(data, folder)
+        if not set_by_hand(each) and is_whole(each) and not is_anomem_ablation(each)
     ]
     name = file_of(data)
     if not found:
@@ -63,7 +66,9 @@ def one_vs_all_summary(folder: Path = RESULTS) -> str:
     every: list[str] = []
     for data in DATA:
         every_one = [
-            each for each in summaries_of(data, folder) if not set_by_hand(each) and is_whole(each)
+            each
+            for each in summaries_of(data, folder)
+            if not set_by_hand(each) and is_whole(each) and not is_anomem_ablation(each)
         ]
         best: dict[str, Summary] = {}
         for one in sorted(every_one, key=lambda each: (len(each.classes), _length(each))):
@@ -97,8 +102,15 @@ VARIANTS = ("method", "options", "budget", "classes", "AUROC", "each cue alone",
 
 
 def one_vs_all_variants(data: str, folder: Path = RESULTS) -> str:
-    """What options change: each variant below the same as it comes, on the variant's classes."""
-    every = [each for each in summaries_of(data, folder) if is_whole(each)]
+    """What options change: each variant below the same as it comes, on the variant's classes.
+
+    AnoMem's ablation has a table of its own.
+    """
+    every = [
+        each
+        for each in summaries_of(data, folder)
+        if is_whole(each) and not is_anomem_ablation(each)
+    ]
     rows: list[list[str]] = []
     shown: list[Summary] = []
     for variant in sorted((each for each in every if set_by_hand(each)), key=_place):
@@ -144,16 +156,41 @@ def is_whole(summary: Summary) -> bool:
     return summary.configuration.test_limit is None
 
 
+def is_anomem_ablation(summary: Summary) -> bool:
+    """AnoMem trained for a single pass: too little for any other table."""
+    one = summary.configuration
+    return one.method == "anomem" and one.epochs == 1
+
+
 def set_by_hand(summary: Summary) -> str:
     """The options that differ from what the method has by default today, as code."""
     one = summary.configuration
-    actual = {**json.loads(one.config), **json.loads(one.options)}
-    usual = _usual(one.method, one.data, actual)
+    config, options = json.loads(one.config), json.loads(one.options)
+    members = members_of(one.method)
+    if len(members) == 1:
+        return _by_hand(one.method, one.data, {**config, **options})
+    told = [] if config[ENSEMBLE] == {"fusion": "fisher"} else [f"`{config[ENSEMBLE]['fusion']}`"]
+    for name, kind in members.items():
+        own = _by_hand(kind.method, one.data, {**config[name], **options.get(name, {})})
+        told += [f"{name}: {own}"] if own else []
+    return "; ".join(told)
+
+
+def _by_hand(method: str, data: str, actual: Mapping[str, Any]) -> str:
     return ", ".join(
         f"`{name}={value if isinstance(value, str) else json.dumps(value)}`"
+        for name, value in not_usual(method, data, actual).items()
+    )
+
+
+def not_usual(method: str, data: str, actual: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a method's options on a data set those that were set by hand, by name."""
+    usual = _usual(method, data, actual)
+    return {
+        name: value
         for name, value in sorted(actual.items())
         if value != usual.get(name) or (name == "preset" and value == "paper")
-    )
+    }
 
 
 def _usual(method: str, data: str, actual: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,7 +210,9 @@ def _place(summary: Summary) -> tuple[str, str, str]:
 
 
 def title_of(summary: Summary) -> str:
-    return METHODS[summary.configuration.method].rpartition(":")[2]
+    """The class, or of an ensemble those of its members."""
+    members = members_of(summary.configuration.method)
+    return " + ".join(kind.__name__ for kind in members.values())
 
 
 def budget(summary: Summary) -> str:

@@ -112,7 +112,7 @@ def memory_bytes(detector: Any) -> int:
     if isinstance(detector, PatchCore):
         return detector.bank.numel() * 4
     kept = [*detector.network.memories.state_dict().values()]
-    kept += detector.frozen.state_dict().values()
+    kept += detector.maps.state_dict().values()
     return sum(each.numel() * each.element_size() for each in kept)
 
 

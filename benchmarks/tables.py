@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.anomem_ablation_tables import anomem_ablation
 from benchmarks.cue_set_tables import cue_sets
 from benchmarks.few_anomalies import few_anomalies
 from benchmarks.one_vs_all_tables import one_vs_all, one_vs_all_summary, one_vs_all_variants
@@ -191,6 +192,7 @@ TABLES: dict[str, Callable[[Path], str]] = {
     "variants_fashion_mnist": partial(one_vs_all_variants, "fashion-mnist"),
     "variants_cifar10": partial(one_vs_all_variants, "cifar10"),
     "cue_sets_multicue_cifar10": partial(cue_sets, "cifar10", "multicue"),
+    "ablation_anomem_fashion_mnist": partial(anomem_ablation, "fashion-mnist"),
     "pretrained": pretrained,
     "few_anomalies_fashion_mnist": partial(few_anomalies, "fashion-mnist"),
     "few_anomalies_cifar10": partial(few_anomalies, "cifar10"),

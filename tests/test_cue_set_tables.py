@@ -35,5 +35,29 @@ def test_singles_sets_and_all_under_each_fusion_in_percent(tmp_path: Path) -> No
     assert table.index("median") < table.index("| all 3 | max")
 
 
+def test_a_class_without_colour_has_no_figure_for_it(tmp_path: Path) -> None:
+    def record(target: str, alone: dict[str, float], sets: dict[str, float]) -> Record:
+        config = {"preset": "compact", "fusion": "median"}
+        return made(
+            target,
+            data="digits",
+            method="multicue",
+            config=config,
+            cue_aurocs=alone,
+            cue_set_aurocs=sets,
+        )
+
+    grey = record("0", {"a": 0.5, "b": 0.6}, {"mean": 0.7, "median": 0.7, "max": 0.6})
+    full = {"a": 0.6, "b": 0.7, "c": 0.8}
+    coloured = record("1", full, {"a + c": 0.9, "mean": 0.8, "median": 0.8, "max": 0.7})
+    for order in ((grey, coloured), (coloured, grey)):
+        found = rows(cue_sets("digits", "multicue", kept(tmp_path, *order)))
+        assert found["a"] == ["", "50.0", "60.0", "55.0"]
+        assert found["c"] == ["", "–", "80.0", "–"]
+        assert found["a + c"] == ["median", "–", "90.0", "–"]
+        assert found["all that there are (the score)"] == ["median", "70.0", "80.0", "75.0"]
+        (tmp_path / "one_vs_all_digits.jsonl").unlink()
+
+
 def test_without_records_it_was_not_run(tmp_path: Path) -> None:
     assert "not run" in cue_sets("digits", "multicue", tmp_path).lower()

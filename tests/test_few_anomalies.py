@@ -80,3 +80,17 @@ def test_the_picture_is_drawn_with_and_without_records(folder: Path, tmp_path: P
     assert any("anomalies all, 2 classes" in label for label in labels)
     (empty,) = drawn(folder=tmp_path / "nothing").axes
     assert "not run" in empty.get_title()
+
+
+def test_the_distance_s_share_parts_what_was_labelled_and_not_gamma_zero(tmp_path: Path) -> None:
+    def configured(record: Record, **config: Any) -> Record:
+        fit = {"labelled_anomalies": 5 if record.setting["gamma"] else 0}
+        return record.model_copy(update={"config": {"preset": "compact", **config}, "fit": fit})
+
+    file = RecordFile(tmp_path / "few_anomalies_fashion_mnist.jsonl")
+    file.append(configured(one("bag", 0.7, 0.0, "none")))  # from before there was a share
+    file.append(configured(one("bag", 0.8, 0.01, "all")))
+    file.append(configured(one("bag", 0.9, 0.05, "all"), distance_weight="auto"))
+    first, second = curves("fashion-mnist", tmp_path)
+    assert {gamma: p.mean for gamma, p in first.points().items()} == {0: 0.7, 0.01: 0.8}
+    assert {gamma: p.mean for gamma, p in second.points().items()} == {0: 0.7, 0.05: 0.9}

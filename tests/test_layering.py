@@ -42,7 +42,8 @@ ALLOWED: dict[str, set[str]] = {
     "ensemble": DETECTOR_KNOWS
     | {"detector", "detectors", "fitting", "held_out", "model_card", "saving"},
     "export": DETECTOR_KNOWS | {"detector", "detectors", "ensemble", "predicting", "pretext"},
-    "evaluation": BASE | {"artifact", "detector", "detectors", "images", "predictions", "scoring"},
+    "evaluation": BASE
+    | {"artifact", "detector", "detectors", "ensemble", "images", "predictions", "scoring"},
     "report": BASE | {"detector", "evaluation", "images", "map_store", "predictions", "scoring"},
     "serving": BASE | {"detector", "export", "images", "predicting", "report", "scoring"},
     "demo": BASE | {"detector", "detectors", "evaluation", "images", "predictions", "report"},

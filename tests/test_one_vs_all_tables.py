@@ -14,8 +14,8 @@ def digits(target: str, auroc: float, method: str = "multitask", **more: Any) ->
     return made(target, auroc=auroc, data="digits", method=method, **more)
 
 
-def kept(folder: Path, *records: Record) -> Path:
-    file = RecordFile(folder / "one_vs_all_digits.jsonl")
+def kept(folder: Path, *records: Record, data: str = "digits") -> Path:
+    file = RecordFile(folder / f"one_vs_all_{data.replace('-', '_')}.jsonl")
     for record in records:
         file.append(record)
     return folder

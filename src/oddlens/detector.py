@@ -34,7 +34,7 @@ from oddlens.images.pixels import Pixels
 from oddlens.images.prepare import to_tensor
 from oddlens.options import DetectorOptions, OptionInfo, Preset
 from oddlens.predictions import Predictions
-from oddlens.scoring import Calibration, Cues, Scored, Standardiser, fuse
+from oddlens.scoring import Calibration, Cues, Scored, Standardiser
 from oddlens.training import Stage
 
 if TYPE_CHECKING:
@@ -117,6 +117,14 @@ class Detector(nn.Module, ABC):
             tune: held-out images, disjoint from the calibration's.
             tell: called with (done, total) images.
         """
+
+    def weighed_cue(self) -> tuple[str, float] | None:
+        """A cue with a share of the score of its own, see ``Vote``; asked for once a fit."""
+        return None
+
+    def cue_groups(self) -> list[tuple[str, ...]]:
+        """Cues that are one kind of evidence, to be measured together as well."""
+        return []
 
     # --- what every method gets ---------------------------------------------------------------
 
@@ -316,7 +324,7 @@ class Detector(nn.Module, ABC):
         """Standardised cues as one score and, where wanted, one map."""
         assert self.standardiser is not None
         values = {name: each.numpy() for name, each in cues.scores.items()}
-        scores = fuse(self.standardiser(values), self.config.fusion, self.standardiser.reference)
+        scores = self.standardiser.fused(values, self.config.fusion)
         return Scored(scores, values, self._fused_map(cues) if maps else None)
 
     def raw_cues(self, images: Tensor) -> Cues:

@@ -45,7 +45,11 @@ def fit_scales(detector: Detector, found: Iterable[Cues], total: int, tell: Prog
     raw = {name: np.concatenate(values) for name, values in scores.items()}
     scales = Standardiser.fit(raw) if detector.config.standardise else Standardiser.unit(raw)
     ranked = detector.config.fusion in RANKED
-    detector.standardiser = scales.with_reference(raw) if ranked else scales
+    scales = scales.with_reference(raw) if ranked else scales
+    weighed = detector.weighed_cue()
+    if weighed is not None and len(raw) > 1:
+        scales = scales.with_vote(*weighed, raw, detector.config.fusion)
+    detector.standardiser = scales
     detector.map_standardiser = _pixel_standardiser(sums, pixels)
 
 

@@ -93,6 +93,8 @@ def _type_name(annotation: Any) -> str:
     match get_origin(annotation):
         case None:
             return "none" if annotation is NoneType else getattr(annotation, "__name__", "any")
+        case origin if origin is Annotated:
+            return _type_name(inner[0])
         case origin if origin is Literal:
             return " | ".join(map(str, inner))
         case origin if origin in (Union, UnionType):

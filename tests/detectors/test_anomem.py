@@ -197,9 +197,12 @@ def test_the_loss_of_the_distance_weighs_both_kinds_alike() -> None:
 def test_a_memory_that_recalls_everything_at_once_is_refused() -> None:
     detector = AnoMem(**{**TINY, "beta": 1e-3}).eval()
     images = as_cache(blobs(8), SIDE)
-    told = "recalls 6 of its 6 prototypes .* raise beta"
+    told = "scale 1 has collapsed: .* recalls 6 of its 6 prototypes .* raise beta"
     with pytest.raises(TrainingError, match=told), torch.no_grad():
         detector.adapt(images, images, ignore)
+    kept = AnoMem(**{**TINY, "beta": 1e-3, "collapse": "tell"}).eval()
+    with pytest.warns(UserWarning, match=told), torch.no_grad():
+        kept.adapt(images, images, ignore)
 
 
 def test_a_memory_that_recalls_the_same_for_everything_is_refused() -> None:
@@ -243,6 +246,8 @@ def test_a_step_is_counted_as_it_is_made(flips: str, images: int) -> None:
         ({"measure": "length"}, 0),
         ({"measure": "length", "evidence": ("memory", "mahalanobis")}, 20),
         ({"evidence": ("mahalanobis",), "statistics_images": 5}, 5),
+        ({"evidence": ("kmeans", "features"), "statistics_images": 15}, 30),
+        ({"evidence": ("kmeans",), "measure": "length"}, 20),
     ],
 )
 def test_adapting_tells_of_every_image_that_it_looks_at(

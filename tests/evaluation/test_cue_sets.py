@@ -31,3 +31,17 @@ def test_a_single_cue_has_no_sets() -> None:
     detector = Toy()
     detector.standardiser = Standardiser.unit(["a"])
     assert cue_set_aurocs(detector, {"a": np.arange(4.0)}, np.arange(4) > 1) == {}
+
+
+def test_of_many_cues_each_kind_is_measured_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    labels = np.arange(200) < 80
+    cues = {name: random.normal(size=200) + labels for name in "abcdef"}
+    detector = Toy(fusion="mean")
+    detector.standardiser = Standardiser.unit(cues)
+    assert {*cue_set_aurocs(detector, cues, labels)} == {"mean", "median", "max"}
+    monkeypatch.setattr(detector, "cue_groups", lambda: [("a", "b", "c"), ("f",)])
+    found = cue_set_aurocs(detector, cues, labels)
+    assert {*found} == {"a + b", "a + c", "b + c", "a + b + c", "mean", "median", "max"}
+    together = cues["a"] + cues["b"] + cues["c"]
+    assert found["a + b + c"] == pytest.approx(roc_auc_score(labels, together))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from oddlens.evaluation.summary import Spread, percent, published, summarise
@@ -82,3 +84,18 @@ def test_numbers_for_people() -> None:
     assert percent(Spread(0.935, 0.0021, (0, 1))) == "93.5 ± 0.2"
     assert percent(Spread(0.935, None, (0,))) == percent(0.935) == "93.5"
     assert percent(None) == ""
+
+
+def test_an_option_that_came_later_parts_only_what_it_would_have_changed() -> None:
+    old = {"preset": "compact", "scales": 3}
+    new = {**old, "subject": "object", "collapse": "refuse", "distance_weight": "auto"}
+
+    def tables(few: int, **other: Any) -> int:
+        fit = {"labelled_anomalies": few}
+        earlier = made("a", method="anomem", config=old, fit=fit)
+        later = made("b", method="anomem", config={**new, **other}, fit=fit)
+        return len(summarise([earlier, later]))
+
+    assert tables(0) == 1
+    assert tables(9) == 2  # the distance had another share of the score
+    assert tables(0, subject="surface") == 2

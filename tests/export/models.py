@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from oddlens.detector import Detector
 from oddlens.detectors import get_method
 from oddlens.ensemble import Ensemble
+from oddlens.networks.pretrained import register_encoder
+from tests.networks.test_pretrained import Toy
 
 SIDE = 24
 _SMALL = {"image_size": SIDE, "batch_size": 8}
@@ -24,6 +26,7 @@ _LITERAL: dict[str, Any] = {
 }
 _REFINED: dict[str, Any] = {"rounds": 3, "quantiles": (0.3, 0.6), "outside": "zero"}
 _REMEMBERS: dict[str, Any] = {**_SMALL, "widths": (8, 12, 16), "slots": 6, "beta": 24.0}
+_FROZEN: dict[str, Any] = {"encoder": "toy", "image_size": SIDE, "slots": 8}
 _SSM: dict[str, Any] = {
     "image_size": 32,
     "batch_size": 8,
@@ -96,6 +99,10 @@ MODELS: dict[str, Callable[[], Detector]] = {
     ),
     "anomem": _one("anomem", **_REMEMBERS, pooling="top", evidence=("memory", "mahalanobis")),
     "anomem few": _one("anomem", **_REMEMBERS, evidence=("memory", "distance")),
+    "anomem baselines": _one("anomem", **_REMEMBERS, evidence=("memory", "kmeans", "features")),
+    "anomem distance": _one("anomem", **_REMEMBERS, distance_weight=1.0),
+    "anomem frozen": _one("anomem", **_FROZEN, evidence=("memory", "kmeans")),
+    "anomem surface": _one("anomem", **_FROZEN, subject="surface"),
     "ensemble": _joined("fisher"),
     "ensemble stouffer": _joined("stouffer"),
 }
@@ -103,10 +110,11 @@ MODELS: dict[str, Callable[[], Detector]] = {
 
 def fitted(name: str) -> Detector:
     """One of ``MODELS``, fitted."""
+    register_encoder("toy", Toy)
     detector = MODELS[name]()
     # A memory that was hardly trained recalls the same for everything, and is refused.
     epochs = 20 if name.startswith(("anomem", "ensemble")) else 2
-    few = odd_pictures(4, seed=5) if name == "anomem few" else None
+    few = odd_pictures(4, seed=5) if name in ("anomem few", "anomem distance") else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return detector.fit(

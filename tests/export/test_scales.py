@@ -55,3 +55,16 @@ def test_fusions(how: Fusion, names: str) -> None:
     found = scales.fused({name: torch.from_numpy(each) for name, each in new.items()})
     wanted = fuse(standardiser(new), how, standardiser.reference)
     assert np.allclose(found.numpy(), wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("how", get_args(Fusion))
+@pytest.mark.parametrize("weight", [0.3, 1.0])
+def test_a_cue_with_its_own_share(how: Fusion, weight: float) -> None:
+    random = np.random.default_rng(0)
+    raw = {name: random.normal(at, 1 + at, 20) for at, name in enumerate("cab")}
+    standardiser = Standardiser.fit(raw).with_reference(raw).with_vote("a", weight, raw, how)
+    new = {name: random.normal(at, 4, 50) for at, name in enumerate("cab")}
+    found = Scales(standardiser, how, None).fused(
+        {name: torch.from_numpy(each) for name, each in new.items()}
+    )
+    assert np.allclose(found.numpy(), standardiser.fused(new, how), rtol=1e-12, atol=1e-12)

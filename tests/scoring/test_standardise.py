@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
 from oddlens.errors import ArtifactError, DataError, UsageError
-from oddlens.scoring import Standardiser
+from oddlens.scoring import Fusion, Standardiser, fuse
 
 VALUES = st.lists(st.floats(-1e100, 1e100), min_size=1, max_size=30)
 
@@ -99,3 +101,22 @@ def test_wrong_calls_are_refused() -> None:
 def test_damaged_json_is_refused(data: dict[str, object]) -> None:
     with pytest.raises(ArtifactError, match="standardisation is damaged"):
         Standardiser.from_json(data)
+
+
+@pytest.mark.parametrize("how", get_args(Fusion))
+def test_one_cue_may_have_its_own_share(how: Fusion) -> None:
+    random = np.random.default_rng(0)
+    normal = {name: random.normal(3, 2, 60) for name in "abc"}
+    new = {name: random.normal(4, 3, 9) for name in "abc"}
+    plain = Standardiser.fit(normal).with_reference(normal)
+    voting = plain.with_vote("b", 0.3, normal, how)
+    assert np.array_equal(plain.fused(new, how), fuse(plain(new), how, plain.reference))
+
+    def others(scores: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        return fuse({name: plain(scores)[name] for name in "ac"}, how, plain.reference)
+
+    z = (others(new) - others(normal).mean()) / others(normal).std()
+    assert np.allclose(voting.fused(new, how), 0.3 * plain(new)["b"] + 0.7 * z)
+    alone = plain.with_vote("b", 1.0, normal, how)
+    assert np.array_equal(alone.fused(new, how), plain(new)["b"])
+    assert Standardiser.from_json(json.loads(json.dumps(voting.to_json()))) == voting

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from oddlens.cli.benchmark_table import tell_outcome
-from oddlens.cli.options import Device, JsonFlag, Preset, QuietFlag, parse_settings, suggestion
+from oddlens.cli.build import read_options
+from oddlens.cli.options import Device, JsonFlag, Preset, QuietFlag, suggestion
 from oddlens.cli.runner import verb
 from oddlens.cli.screen import Screen
 from oddlens.cli.sweep import read_odd, read_sweep, refuse_odd
@@ -20,6 +21,7 @@ from oddlens.cli.trial_table import TrialTable, title
 from oddlens.errors import UsageError
 
 if TYPE_CHECKING:
+    from oddlens.detector import Detector
     from oddlens.evaluation.runner import Outcome
     from oddlens.images.catalogue import Content
 
@@ -43,7 +45,10 @@ def benchmark(
             "or folder for any tree of train/<class> and test/<class>.",
         ),
     ],
-    method: Annotated[str, typer.Option("--method", help="Which detector.")],
+    method: Annotated[
+        str,
+        typer.Option("--method", help="Which detector; several with commas make an ensemble."),
+    ],
     out: Annotated[
         Path,
         typer.Option(
@@ -85,7 +90,8 @@ def benchmark(
         typer.Option(
             "--set",
             metavar="OPTION=VALUE",
-            help="Set an option of the method (`oddlens info --method` lists them); repeatable.",
+            help="Set an option of the method (`oddlens info --method` lists them), or as "
+            "ssm.option=value of a member; repeatable.",
         ),
     ] = None,
     jobs: Annotated[
@@ -167,7 +173,7 @@ def benchmark(
             root=root,
             data_sha256=digests[target],
             target=target,
-            method=method.lower(),
+            method=",".join(each.strip() for each in method.lower().split(",")),
             options=options,
             seed=seed,
             minutes=max_minutes,
@@ -251,15 +257,25 @@ def _options(
 
     ``content`` is what the images show where the protocol says it, and not the data set.
     """
-    from oddlens.detectors import get_method
-    from oddlens.images.catalogue import find_entry, fitting_flips, fitting_jitter
+    from oddlens.ensemble.making import config_of, make, members_of
+    from oddlens.images.catalogue import find_entry
 
-    detector = get_method(method)
-    known = detector.options()
-    given = parse_settings(settings, known, method)
-    if "preset" in given:
-        raise UsageError("--set preset: write it as --preset")
+    members = members_of(method)
     content = content or find_entry(data).content
+    options = read_options(method, preset=preset, size=None, settings=settings)
+    if len(members) == 1:
+        (kind,) = members.values()
+        options = _fitting(kind, options, content)
+    else:
+        options |= {name: _fitting(kind, options[name], content) for name, kind in members.items()}
+    return options, config_of(make(method, options))
+
+
+def _fitting(kind: type[Detector], given: dict[str, Any], content: Content) -> dict[str, Any]:
+    """The options of one method, with the flips and shifts of what images show, unless given."""
+    from oddlens.images.catalogue import fitting_flips, fitting_jitter
+
+    known, given = kind.options(), dict(given)
     flips, jitter = fitting_flips(content), fitting_jitter(content)
     if "jitter" in known and jitter:
         given.setdefault("jitter", jitter)
@@ -267,11 +283,10 @@ def _options(
         switch = isinstance(known["flips"].default, bool)
         given["flips"] = flips != "none" if switch else flips
         try:
-            detector(preset=preset, **given)
+            kind(**given)
         except UsageError:  # of GeoTrans, mirroring is one of the questions
             given["flips"] = "none"
-    options = {"preset": preset, **given}
-    return options, detector(**options).config.model_dump(mode="json")
+    return given
 
 
 def _command(*places: Path | None) -> str:

@@ -30,24 +30,29 @@ def build_detector(
     Raises:
         UsageError: an unknown method or option, or a value out of range.
     """
-    methods = [each.strip() for each in method.split(",")]
-    if len(methods) == 1:
-        return _build(methods[0], preset=preset, size=size, settings=settings)
+    from oddlens.ensemble.making import make
 
-    from oddlens.detectors import get_method
-    from oddlens.ensemble import Ensemble
-    from oddlens.ensemble.ensemble import names_of
+    return make(method, read_options(method, preset=preset, size=size, settings=settings))
 
-    names = names_of([each.lower() for each in methods])
-    known = {name: get_method(each).options() for name, each in zip(names, methods, strict=True)}
+
+def read_options(
+    method: str, *, preset: str, size: int | None, settings: Sequence[str]
+) -> dict[str, Any]:
+    """The options that ``ensemble.making.make`` takes; see ``build_detector``."""
+    from oddlens.ensemble.making import members_of
+
+    members = members_of(method)
+    if len(members) == 1:
+        ((name, kind),) = members.items()
+        return _read(name, kind.options(), preset=preset, size=size, settings=settings)
+    known = {name: kind.options() for name, kind in members.items()}
     divided = divide_settings(settings, {**known, ENSEMBLE: ["fusion"]})
-    return Ensemble(
-        [
-            _build(each, preset=preset, size=size, settings=divided[name])
-            for name, each in zip(names, methods, strict=True)
-        ],
-        **parse_settings(divided[ENSEMBLE], ["fusion"], ENSEMBLE),
-    )
+    own = parse_settings(divided.pop(ENSEMBLE), ["fusion"], ENSEMBLE)
+    options = {
+        name: _read(kind.method, known[name], preset=preset, size=size, settings=divided[name])
+        for name, kind in members.items()
+    }
+    return {**options, ENSEMBLE: own} if own else options
 
 
 def divide_settings(
@@ -85,15 +90,14 @@ def divide_settings(
     return divided
 
 
-def _build(method: str, *, preset: str, size: int | None, settings: Sequence[str]) -> Detector:
-    from oddlens.detectors import get_method
-
-    detector_class = get_method(method)
-    options: dict[str, Any] = parse_settings(settings, detector_class.options(), method)
+def _read(
+    method: str, known: Collection[str], *, preset: str, size: int | None, settings: Sequence[str]
+) -> dict[str, Any]:
+    options = parse_settings(settings, known, method)
     if size is not None:
         if "image_size" in options:
             raise UsageError("--size and --set image_size are the same option: give one of them")
         options["image_size"] = size
     if "preset" in options:
         raise UsageError("--set preset: write it as --preset")
-    return detector_class(preset=preset, **options)
+    return {"preset": preset, **options}

@@ -67,7 +67,7 @@ def parse_settings(settings: Sequence[str], known: Collection[str], method: str)
             )
         if option in read:
             raise UsageError(f"--set {option}: given twice, decide for one value")
-        read[option] = _value(value.strip())
+        read[option] = plain_value(value.strip())
     return read
 
 
@@ -82,7 +82,8 @@ def path_or_paths(arguments: list[str]) -> str | list[str]:
     return arguments[0] if len(arguments) == 1 else arguments
 
 
-def _value(text: str) -> Any:
+def plain_value(text: str) -> Any:
+    """JSON where the text is that, else the text."""
     try:
         return json.loads(text)
     except json.JSONDecodeError:

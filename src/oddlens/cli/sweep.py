@@ -19,7 +19,7 @@ def read_sweep(
 
     Args:
         protocol: which is asked for.
-        method: a detector's name.
+        method: a detector's name, or those of an ensemble's members.
         gammas: as given, such as ``["0,0.01"]``; None for the protocol's own.
         anomalies: likewise, such as ``["all,single"]``; None for all.
 
@@ -28,6 +28,7 @@ def read_sweep(
             normal images alone.
     """
     from oddlens.detectors import METHODS, get_method
+    from oddlens.ensemble.making import members_of
     from oddlens.evaluation.protocols import few_anomalies
 
     if "gamma" not in protocol.settings:
@@ -35,7 +36,7 @@ def read_sweep(
             if given:
                 raise UsageError(f"{option} goes with few-anomalies, not with {protocol.name}")
         return [{}]
-    if not get_method(method).learns_from_anomalies:
+    if not any(kind.learns_from_anomalies for kind in members_of(method).values()):
         able = [name for name in METHODS if get_method(name).learns_from_anomalies]
         raise UsageError(
             f"{method} learns from normal images alone, but {protocol.name} measures what labelled "

@@ -11,7 +11,9 @@ a distance on the deviations is learned from them.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, ClassVar
 
 import torch
@@ -19,10 +21,11 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from oddlens.detector import Detector
-from oddlens.detectors import anomem_frozen as frozen
 from oddlens.detectors import anomem_training as training
+from oddlens.detectors.anomem_evidence import Baselines, FrozenMaps, ScaleMaps, kinds_of, scale_cue
+from oddlens.detectors.anomem_frozen import MOST_IMAGES, resized
+from oddlens.detectors.anomem_kmeans import set_prototypes
 from oddlens.detectors.anomem_options import AnoMemOptions
-from oddlens.detectors.anomem_spread import DeviationSpread
 from oddlens.errors import TrainingError, UsageError
 from oddlens.images import ImageCache
 from oddlens.networks.deviation_head import DeviationHead
@@ -39,6 +42,9 @@ from oddlens.training.stage import Stage
 
 _LEAST_SPREAD = 0.1
 """Of recalls, as a share of its target, below which a memory has collapsed (section 10.4)."""
+
+ENOUGH_ANOMALIES = 20
+"""From which the learned distance alone is the score; of fewer it is learned too well (7.2)."""
 
 
 class AnoMem(Detector):
@@ -57,13 +63,11 @@ class AnoMem(Detector):
         super().__init__(**options)
         config = self.config
         encoder: MultiScaleEncoder | ResNet18 | FrozenEncoder
-        self.frozen: frozen.Frozen | None = None
         if config.frozen:
             surface = config.subject == "surface"
             encoder = FrozenEncoder(
                 config.encoder, config.scales, config.image_size, config.locality, even=surface
             )
-            self.frozen = frozen.Frozen(encoder, config.slots, config.scaled_by, relative=surface)
         elif config.encoder == "resnet18":
             encoder = ResNet18(config.scales, small=config.image_size < 96)
         else:
@@ -77,9 +81,12 @@ class AnoMem(Detector):
         )
         channels_last(self.network)
         self.head = DeviationHead(encoder.channels, config.weights)
-        self.spread: DeviationSpread | None = None
-        if config.measure == "spread" and not config.frozen:
-            self.spread = DeviationSpread(encoder.channels, self._sides())
+        self.baselines = Baselines(config, encoder.channels)
+        self.maps: ScaleMaps | FrozenMaps
+        if isinstance(encoder, FrozenEncoder):
+            self.maps = FrozenMaps(config, encoder)
+        else:
+            self.maps = ScaleMaps(config, encoder.channels, self._sides())
         self.has_head: Tensor
         self.register_buffer("has_head", torch.tensor(False))
         deepest = encoder.channels[-1]
@@ -113,17 +120,28 @@ class AnoMem(Detector):
         self.has_head.fill_(self.anomalies is not None and "distance" in self.config.evidence)
         if isinstance(self.network.encoder, FrozenEncoder):
             self.network.encoder.load_pretrained()
-            frozen.start_memories(self.network, train, self.batches)
+            if self._recalls or len(self.baselines.kmeans):
+                memories, sample = self.network.memories, train.evenly(MOST_IMAGES)
+                for _ in set_prototypes(memories, self.network.features, sample, self.batches):
+                    pass
+            if len(self.baselines.kmeans):  # what the memories are before they learn
+                self.baselines.kmeans.load_state_dict(self.network.memories.state_dict())
+
+    @property
+    def _recalls(self) -> bool:
+        """Whether anything is told by the memories."""
+        return "memory" in self.config.evidence or bool(self.has_head)
 
     def stages(self) -> list[Stage]:
         """Encoder, memories and heads together; then, with anomalies, the distance alone.
 
         With a frozen encoder the memories alone are learned, where ``memory`` asks for it.
         """
-        if self.frozen is None:
-            stages = [training.remembering(self.network, self.config, self.loss, self.states)]
-        else:
-            stages = [training.recalling(self.network, self.config)] if self.config.memory else []
+        stages = []
+        if not self.config.frozen:
+            stages.append(training.remembering(self.network, self.config, self.loss, self.states))
+        elif self.config.memory and self._recalls:
+            stages.append(training.recalling(self.network, self.config))
         if bool(self.has_head):
             stages.append(training.measuring(self.head, self.config, self.measuring_loss))
         return stages
@@ -164,11 +182,10 @@ class AnoMem(Detector):
         """How far each scale is from what it recalls, with its map.
 
         The mean over positions of ``||Delta_s(p)||^2``, or of the squared distance within the
-        deviations of normal images there (``DeviationSpread``). And the learned
-        distance, where anomalies taught one.
-
-        Closed form (section 7.1, default A). Standardised on held-out normals and averaged, they
-        are the score.
+        deviations of normal images there (``DeviationSpread``). Closed form (section 7.1, default
+        A): standardised on held-out normals and averaged, they are the score where there are no
+        labelled anomalies. And the learned distance, where anomalies taught one (7.2): with enough
+        of them it is the score, with few it has half of it (``weighed_cue``).
 
         Args:
             images: ``(N, 3, S, S)`` in [0, 1].
@@ -176,16 +193,9 @@ class AnoMem(Detector):
         recalls = self.network(images)
         scores: dict[str, Tensor] = {}
         maps: dict[str, Tensor] = {}
-        if "memory" in self.config.evidence and self.frozen is not None:
-            maps["memory"] = self.frozen.maps(recalls, images.shape[-1], self.config.smoothing)
-            scores["memory"] = self._pooled(maps["memory"])
-        elif "memory" in self.config.evidence:
-            deviations = [recall.deviation for recall in recalls]
-            for scale, squared in enumerate(self._squared(deviations), start=1):
-                scores[f"scale {scale}"] = self._pooled(squared)
-                maps[f"scale {scale}"] = F.interpolate(
-                    squared[:, None], size=images.shape[-2:], mode="bilinear", align_corners=False
-                )[:, 0]
+        for name, odd in self.maps(self.baselines(recalls)).items():
+            scores[name] = self._pooled(odd)
+            maps[name] = _as_large(odd, images)
         if bool(self.has_head):
             scores["distance"] = self.head([recall.deviation for recall in recalls]).double()
         if "mahalanobis" in self.config.evidence:
@@ -195,13 +205,6 @@ class AnoMem(Detector):
             )
         return Cues(scores, maps)
 
-    def _squared(self, deviations: list[Tensor]) -> list[Tensor]:
-        """How far each position deviates, ``(N, h, w)`` a scale."""
-        if self.spread is None:
-            return [each.square().sum(dim=1) for each in deviations]
-        measured: list[Tensor] = self.spread(deviations)
-        return measured
-
     def _pooled(self, squared: Tensor) -> Tensor:
         flat = squared.flatten(1).double()
         part = {"mean": 1, "top": 10, "peak": 100}[self.config.pooling]
@@ -209,81 +212,122 @@ class AnoMem(Detector):
             flat = flat.topk(max(1, flat.shape[1] // part), dim=1).values
         return flat.mean(dim=1)
 
+    def weighed_cue(self) -> tuple[str, float] | None:
+        """The learned distance, which anomalies taught; see the option ``distance_weight``."""
+        if not bool(self.has_head):
+            return None
+        weight = self.config.distance_weight
+        if weight == "auto":
+            count = 0 if self.anomalies is None else len(self.anomalies)
+            weight = 1.0 if count >= ENOUGH_ANOMALIES else 0.5
+        return "distance", weight
+
+    def cue_groups(self) -> list[tuple[str, ...]]:
+        """The scales of each kind of evidence."""
+        if self.config.frozen:
+            return []
+        scales = range(1, self.config.scales + 1)
+        return [tuple(scale_cue(kind, s) for s in scales) for kind in kinds_of(self.config)]
+
     # --- statistics of normal images ----------------------------------------------------------
 
     def images_to_adapt(self, train: int, tune: int) -> int:
         """Held-out images for the memories' state; training images for statistics."""
-        seen = tune + min(train, self._sampled())
-        return seen if self.frozen is None else seen + self.frozen.images_to_fit(train)
+        seen = tune
+        if isinstance(self.maps, FrozenMaps):
+            seen += self.maps.images_to_fit(train)
+        elif len(self.baselines.kmeans):
+            seen += min(train, self.config.statistics_images)
+        return seen + min(train, self._sampled())
 
     def _sampled(self) -> int:
-        evidence = self.config.evidence
-        needed = "mahalanobis" in evidence or ("memory" in evidence and self.spread is not None)
+        spreads = isinstance(self.maps, ScaleMaps) and len(self.maps.spreads) > 0
+        needed = spreads or "mahalanobis" in self.config.evidence
         return self.config.statistics_images if needed else 0
 
     def adapt(self, train: ImageCache, tune: ImageCache, tell: Callable[[int, int], None]) -> None:
         """Fit the statistics of deviations and features; see whether the memories are alive.
 
         Raises:
-            TrainingError: a memory has collapsed; says what to change.
+            TrainingError: a memory has collapsed; says what to change. With ``collapse=tell`` a
+                ``UserWarning`` says the same.
         """
-        sample = train.evenly(self._sampled())
         total, done = self.images_to_adapt(len(train), len(tune)), 0
-        if self.frozen is not None:
-            for count in self.frozen.fit(self.network, train, self.batches):
-                done += count
-                tell(done, total)
-        for count in self._learn_statistics(sample):
-            done += count
-            tell(done, total)
         found: dict[str, float] = {}
-        for images in self.batches(tune):
-            for name, value in self.states(images, Generator()).items():
-                found[name] = found.get(name, 0.0) + value * len(images) / len(tune)
-            done += len(images)
+        for count in chain(self._learn_statistics(train), self._look_at_memories(tune, found)):
+            done += count
             tell(done, total)
         self.diagnostics["memories on held-out normals"] = {
             name: round(value, 3) for name, value in found.items()
         }
+        weighed = self.weighed_cue()
+        if weighed is not None:
+            self.diagnostics["weight of the learned distance"] = weighed[1]
         # Nothing collapses that starts from k-means on fixed features; alike features are no fault.
-        if self.frozen is None and self.config.memory and "memory" in self.config.evidence:
+        if not self.config.frozen and self.config.memory and "memory" in self.config.evidence:
             for scale in range(1, self.config.scales + 1):
                 state = {name: found[f"scale {scale}: {name}"] for name in MemoryState._fields}
                 self._refuse_dead(scale, MemoryState(**state))
 
-    def _learn_statistics(self, sample: ImageCache) -> Iterator[int]:
+    def _look_at_memories(self, tune: ImageCache, found: dict[str, float]) -> Iterator[int]:
+        """Put the mean of ``states`` into ``found``; tells after each batch how many were seen."""
+        for images in self.batches(tune):
+            for name, value in self.states(images, Generator()).items():
+                found[name] = found.get(name, 0.0) + value * len(images) / len(tune)
+            yield len(images)
+
+    def _learn_statistics(self, train: ImageCache) -> Iterator[int]:
         """Of deviations and of the deepest features; tells after each batch how many were seen."""
+        if isinstance(self.maps, FrozenMaps):
+            yield from self.maps.fit(
+                lambda images: self.baselines(self.network(images)), train, self.batches
+            )
+        elif len(self.baselines.kmeans):
+            clustered = train.evenly(self.config.statistics_images)
+            yield from self.baselines.learn(self.network, clustered, self.batches)
+        sample = train.evenly(self._sampled())
         if not len(sample):
             return
         moments = ClassMoments(1, self.feature_mean.shape[1])
-        spread = None if self.spread is None else self.spread.moments()
+        spreads = self.maps.moments() if isinstance(self.maps, ScaleMaps) else {}
         for images in self.batches(sample):
             recalls = self.network(images)
-            if spread is not None:
-                spread.add([recall.deviation for recall in recalls])
+            for kind, each in self.baselines(recalls).items():
+                if kind in spreads:
+                    spreads[kind].add([recall.deviation for recall in each])
             features = _deepest(recalls)
             moments.add(features, torch.zeros(len(features), dtype=torch.int64))
             yield len(images)
-        if spread is not None:
+        for spread in spreads.values():
             spread.fit()
         means, precision = moments.statistics(shrink=True)
         self.feature_mean.copy_(means)
         self.feature_precision.copy_(precision)
 
     def _refuse_dead(self, scale: int, state: MemoryState) -> None:
-        slots = self.config.slots
+        slots, told = self.config.slots, ""
         if state.attention > slots / 2:
-            raise TrainingError(
-                f"the memory of scale {scale} has collapsed: every position recalls "
-                f"{state.attention:.0f} of its {slots} prototypes at once; raise beta (now "
-                f"{self.config.beta:g}) or train longer"
+            told = (
+                f"every position recalls {state.attention:.0f} of its {slots} prototypes at once; "
+                f"raise beta (now {self.config.beta:g}) or train longer"
             )
-        if state.spread < _LEAST_SPREAD:
-            raise TrainingError(
-                f"the memory of scale {scale} has collapsed: it recalls nearly the same for "
-                f"everything (spread {state.spread:.2f}); raise variance_weight (now "
-                f"{self.config.variance_weight:g}) or train longer"
+        elif state.spread < _LEAST_SPREAD:
+            told = (
+                f"it recalls nearly the same for everything (spread {state.spread:.2f}); raise "
+                f"variance_weight (now {self.config.variance_weight:g}) or train longer"
             )
+        if not told:
+            return
+        told = f"the memory of scale {scale} has collapsed: {told}"
+        if self.config.collapse == "refuse":
+            raise TrainingError(told)
+        warnings.warn(told, UserWarning, stacklevel=1)
+
+
+def _as_large(maps: Tensor, images: Tensor) -> Tensor:
+    """Maps ``(N, h, w)`` at the size of the images."""
+    size = images.shape[-1]
+    return maps if maps.shape[-1] == size else resized(maps, size)
 
 
 def _deepest(recalls: list[Recall]) -> Tensor:

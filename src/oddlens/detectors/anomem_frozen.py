@@ -20,20 +20,16 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
-from sklearn.cluster import MiniBatchKMeans
 from torch import Generator, Tensor, nn
 
-from oddlens.errors import UsageError
 from oddlens.images import ImageCache
-from oddlens.networks.memory import PrototypeMemory, Recall
+from oddlens.networks.memory import Recall
 from oddlens.networks.memory_network import MemoryNetwork
 from oddlens.networks.pretrained import FrozenEncoder
 from oddlens.pretext.contrast import variance_term
 
-_POSITIONS = 30_000
-"""Of each scale, from which k-means starts."""
-_IMAGES = 200
-"""From which they are drawn, and that tell spreads and places, at most."""
+MOST_IMAGES = 200
+"""From which k-means starts, and that tell spreads and places, at most."""
 MOST_STEPS = 40
 """Of learning, unless epochs or minutes are asked for: k-means has left little to learn."""
 _DRAWN = 4096
@@ -125,6 +121,11 @@ def smoothed(maps: Tensor, sigma: float) -> Tensor:
     return found
 
 
+def _median(values: Tensor) -> Tensor:
+    """The lower median of each row; sorted, since ONNX has no other way to it."""
+    return values.sort(dim=1).values[:, (values.shape[1] - 1) // 2]
+
+
 def resized(maps: Tensor, size: int) -> Tensor:
     """Maps ``(N, H, W)`` to ``(N, size, size)``, bilinear."""
     return F.interpolate(maps[:, None], (size, size), mode="bilinear", align_corners=False)[:, 0]
@@ -173,31 +174,31 @@ class Frozen(nn.Module):
         maps = smoothed(torch.stack(each).mean(dim=0), sigma * coarse / size)
         if self._relative:
             # Another batch of a surface is unlike the training images everywhere; a defect is not.
-            maps = maps - maps.flatten(1).median(dim=1).values[:, None, None]
+            maps = maps - _median(maps.flatten(1))[:, None, None]
         return resized(maps, size)
 
     def images_to_fit(self, train: int) -> int:
         """How many images ``fit`` looks at, of so many."""
         few = min(train, _METRIC_IMAGES) if "metric" in self._scaled_by else 0
-        return few + min(train, _IMAGES)
+        return few + min(train, MOST_IMAGES)
 
     def fit(
         self,
-        network: MemoryNetwork,
+        recalled: Callable[[Tensor], Sequence[Recall]],
         train: ImageCache,
         batches: Callable[[ImageCache], Iterator[Tensor]],
     ) -> Iterator[int]:
         """Measure how normal images deviate, and tell after each batch how many were looked at.
 
         Args:
-            network: with its memories learned.
+            recalled: what the memories, which have learned, make of images; shallow to deep.
             train: normal images.
             batches: turns them into ``(N, 3, S, S)`` in [0, 1].
         """
         if "metric" in self._scaled_by:
             sums: list[Tensor] = [torch.zeros(0)] * len(self.normal)
             for images in batches(train.evenly(_METRIC_IMAGES)):
-                for at, recall in enumerate(network(images)):
+                for at, recall in enumerate(recalled(images)):
                     flat = recall.deviation.permute(0, 2, 3, 1).flatten(0, 2).double().cpu()
                     moment = flat.T @ flat / len(flat) * len(images)
                     sums[at] = sums[at] + moment if len(sums[at]) else moment
@@ -205,8 +206,8 @@ class Frozen(nn.Module):
             for normal, moment in zip(self._parts(), sums, strict=True):
                 normal.fit_metric(moment / min(len(train), _METRIC_IMAGES))
         found: list[list[tuple[Tensor, Tensor]]] = [[] for _ in self.normal]
-        for images in batches(train.evenly(_IMAGES)):
-            for into, normal, recall in zip(found, self._parts(), network(images), strict=True):
+        for images in batches(train.evenly(MOST_IMAGES)):
+            for into, normal, recall in zip(found, self._parts(), recalled(images), strict=True):
                 squared, nearest = normal.distances(recall)
                 into.append((squared.cpu(), nearest.cpu()))
             yield len(images)
@@ -221,41 +222,6 @@ class Frozen(nn.Module):
         for normal in self.normal:
             assert isinstance(normal, NormalDeviations)
             yield normal
-
-
-def start_memories(
-    network: MemoryNetwork,
-    train: ImageCache,
-    batches: Callable[[ImageCache], Iterator[Tensor]],
-) -> None:
-    """Put each memory's prototypes at the centres of k-means over normal features.
-
-    Args:
-        network: with the encoder's weights loaded.
-        train: normal images.
-        batches: turns them into ``(N, 3, S, S)`` in [0, 1].
-
-    Raises:
-        UsageError: there are fewer positions than prototypes.
-    """
-    drawn: list[list[Tensor]] = [[] for _ in network.memories]
-    sample = train.evenly(_IMAGES)
-    each = -(-_POSITIONS // len(sample))
-    for images in batches(sample):
-        for into, features in zip(drawn, network.encoder(images * 2 - 1), strict=True):
-            for one in F.normalize(features.float(), dim=1).flatten(2).mT.cpu():
-                into.append(one[torch.randperm(len(one))[:each]])
-    seed = int(torch.randint(2**31 - 1, ()))
-    for memory, found in zip(network.memories, drawn, strict=True):
-        assert isinstance(memory, PrototypeMemory)
-        points, slots = torch.cat(found), len(memory.prototypes)
-        if len(points) < slots:
-            raise UsageError(
-                f"slots {slots} is more than the {len(points)} positions that the training images "
-                "have: ask for fewer slots, or give more images"
-            )
-        centres = MiniBatchKMeans(slots, batch_size=2048, n_init=1, max_iter=10, random_state=seed)
-        memory.prototypes.copy_(torch.from_numpy(centres.fit(points.numpy()).cluster_centers_))
 
 
 def recall_loss(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -23,6 +23,10 @@ FROZEN_DEFAULTS: dict[str, Any] = {
     "distance_epochs": 5,
 }
 """With a frozen encoder; chosen by defects pasted on held-out training images."""
+
+
+Kind = Literal["memory", "kmeans", "features"]
+"""Evidence that has maps."""
 
 
 class AnoMemOptions(DetectorOptions):
@@ -62,12 +66,21 @@ class AnoMemOptions(DetectorOptions):
         description="contrast through the memories; false is SimCLR with unused memories, and with "
         "a frozen encoder k-means alone",
     )
-    evidence: tuple[Literal["memory", "distance", "mahalanobis"], ...] = Field(
-        ("memory", "distance"),
-        min_length=1,
-        description="cues: memory: the deviation from what is recalled, one a scale (frozen "
-        "encoder: one in all); distance: learned from labelled anomalies, where there are some; "
-        "mahalanobis: of the last scale's mean feature (SSD), the baseline",
+    evidence: tuple[Literal["memory", "distance", "kmeans", "features", "mahalanobis"], ...] = (
+        Field(
+            ("memory", "distance"),
+            min_length=1,
+            description="cues: memory: the deviation from what is recalled, one a scale (frozen "
+            "encoder: one in all); distance: learned from labelled anomalies, if there are any. "
+            "Baselines on the same encoder: kmeans: as memory, with prototypes found by k-means; "
+            "features: as memory, with nothing recalled (trained encoder, measure=spread); "
+            "mahalanobis: of the last scale's mean feature (SSD)",
+        )
+    )
+    distance_weight: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = Field(
+        "auto",
+        description="share of the learned distance in the score, beside all other cues fused; "
+        "auto: 1 with at least 20 labelled anomalies, else 0.5",
     )
     statistics_images: int = Field(
         2000, ge=2, description="training images that statistics come from, at most"
@@ -91,6 +104,11 @@ class AnoMemOptions(DetectorOptions):
     )
     variance_weight: float = Field(
         1.0, ge=0, description="of the term that keeps recalls apart (AM-U11)"
+    )
+    collapse: Literal["refuse", "tell"] = Field(
+        "refuse",
+        description="what to do where a memory has collapsed; tell: warn, and keep the detector, "
+        "which only an ablation can want",
     )
     smallest_crop: float = Field(
         0.2, gt=0, le=1, description="views: least share of an image's area that a crop shows"
@@ -157,6 +175,11 @@ class AnoMemOptions(DetectorOptions):
                 f"there is no encoder {self.encoder!r}: use compact, resnet18, "
                 f"{', '.join(encoder_names())} or timm:<model>, or register yours before fitting "
                 "and loading (oddlens.networks.pretrained.register_encoder)"
+            )
+        if "features" in self.evidence and (self.frozen or self.measure == "length"):
+            raise ValueError(
+                "evidence features is measured by the spread of normal features at their place: "
+                "it needs a trained encoder and measure=spread"
             )
         if self.locality % 2 == 0:
             raise ValueError(f"locality {self.locality} has no middle: use an odd number")

@@ -17,8 +17,22 @@ from torch import Tensor, nn
 
 CELLS = 8
 """Most cells along a side; finer maps are averaged to it, which bounds statistics and noise."""
+MOST_CHANNELS = 128
+"""Kept of wider features, by a random projection: PaDiM found a random part of the channels to do
+as well as all, and a covariance of each cell costs their square (88 MB for ResNet-18 at 256 pixels,
+against 13 MB; our choice)."""
 _SHRINK = 0.1
-"""Of a covariance towards a multiple of the identity, so that few images suffice (our choice)."""
+"""Of a covariance towards a multiple of the identity, at least; see ``shrinkage``."""
+
+
+def shrinkage(entries: int, images: int) -> float:
+    """Share of the identity in the covariance of a cell.
+
+    ``D / (D + M)`` for M images and D entries, as for the deepest features (``ClassMoments``), so
+    much where images are few that noise is not inverted, and a tenth where there are many (our
+    choice).
+    """
+    return max(_SHRINK, entries / (entries + images))
 
 
 class DeviationSpread(nn.Module):
@@ -34,8 +48,13 @@ class DeviationSpread(nn.Module):
     def __init__(self, channels: Sequence[int], sides: Sequence[tuple[int, int]]) -> None:
         super().__init__()
         self.sides = [(min(height, CELLS), min(width, CELLS)) for height, width in sides]
-        self.channels = tuple(channels)
-        for scale, (height, width), entries in zip(count(), self.sides, channels, strict=False):
+        self.channels = tuple(min(each, MOST_CHANNELS) for each in channels)
+        self._projected = tuple(each > MOST_CHANNELS for each in channels)
+        for scale, each in enumerate(channels):
+            if self._projected[scale]:
+                self.register_buffer(f"projection_{scale}", _projection(each))
+        pairs = zip(count(), self.sides, self.channels, strict=False)
+        for scale, (height, width), entries in pairs:
             cells = height * width
             self.register_buffer(f"mean_{scale}", torch.zeros(cells, 1, entries))
             eye = torch.eye(entries).expand(cells, entries, entries).clone()
@@ -56,9 +75,19 @@ class DeviationSpread(nn.Module):
         return SpreadMoments(self)
 
     def cells(self, deviation: Tensor, scale: int) -> Tensor:
-        """``(N, C, H, W)`` to ``(h w, N, C)``."""
+        """``(N, C, H, W)`` to ``(h w, N, C')``, C' at most ``MOST_CHANNELS``."""
         pooled = F.adaptive_avg_pool2d(deviation.contiguous(), self.sides[scale])
-        return pooled.flatten(2).permute(2, 0, 1)
+        cells = pooled.flatten(2).permute(2, 0, 1)
+        if self._projected[scale]:
+            cells = cells @ self.get_buffer(f"projection_{scale}")
+        return cells
+
+
+def _projection(channels: int) -> Tensor:
+    """Orthonormal columns in random directions, always the same, ``(C, MOST_CHANNELS)``."""
+    drawn = torch.randn(channels, MOST_CHANNELS, generator=torch.Generator().manual_seed(0))
+    found: Tensor = torch.linalg.qr(drawn).Q
+    return found
 
 
 class SpreadMoments:
@@ -94,7 +123,8 @@ class SpreadMoments:
             width = covariance.shape[-1]
             size = covariance.diagonal(dim1=-2, dim2=-1).mean(dim=-1).clamp(min=1e-12)
             eye = torch.eye(width, dtype=torch.float64)
-            covariance = (1 - _SHRINK) * covariance + _SHRINK * size[:, None, None] * eye
+            share = shrinkage(width, self._count)
+            covariance = (1 - share) * covariance + share * size[:, None, None] * eye
             # ||x W||^2 = x' C^-1 x with W the Cholesky factor of the inverse.
             whitening = torch.linalg.cholesky(torch.linalg.inv(covariance))
             self._spread.get_buffer(f"mean_{scale}").copy_(mean[:, None])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import NDArray
 
+from oddlens.ensemble import Ensemble
 from oddlens.evaluation.metrics import auroc
 from oddlens.scoring import Fusion, fuse
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from oddlens.detector import Detector
 
 _MOST_CUES = 5
-"""Of more, there would be too many subsets to tell anything."""
+"""Of more, all subsets would be too many to tell anything."""
 _FUSIONS: tuple[Fusion, ...] = ("mean", "median", "max")
 
 
@@ -36,11 +37,13 @@ def cue_set_aurocs(
         labels: ``(N,)``, true = anomalous.
 
     Returns:
-        ``"a + b"`` for two or more cues but not all, fused as the detector does; and ``"mean"``,
-        ``"median"``, ``"max"`` of all. Empty for a single cue.
+        ``"a + b"`` for two or more cues but not all, fused as the detector does: all subsets where
+        there are up to five cues, and else those of each of the detector's ``cue_groups``; and
+        ``"mean"``, ``"median"``, ``"max"`` of all, each cue with the same say. Empty for a single
+        cue, and for an ensemble, whose cues are standardised already.
     """
     assert detector.standardiser is not None
-    if len(cues) < 2:
+    if len(cues) < 2 or isinstance(detector, Ensemble):
         return {}
     scales = detector.standardiser
     values = scales(cues)
@@ -50,8 +53,10 @@ def cue_set_aurocs(
         return auroc(fuse(chosen, how, scales.reference), labels)
 
     found = {}
-    if len(cues) <= _MOST_CUES:
-        for size in range(2, len(cues)):
-            for names in combinations(cues, size):
-                found[" + ".join(names)] = measured(names, detector.config.fusion)
+    few = len(cues) <= _MOST_CUES
+    for group in [tuple(cues)] if few else detector.cue_groups():
+        for size in range(2, len(group) + 1):
+            for names in combinations(group, size):
+                if len(names) < len(cues):
+                    found[" + ".join(names)] = measured(names, detector.config.fusion)
     return found | {how: measured(tuple(cues), how) for how in _FUSIONS}

@@ -46,7 +46,8 @@ class Configuration:
             ``Record``; the hash is empty where each target has its own.
         setting: as in ``Record``, as JSON text.
         options: likewise.
-        config: likewise; defaults change with versions.
+        config: likewise; defaults change with versions. An option that a version added does not
+            part records that it would not have changed.
         device: the GPU's name or ``cpu``: the tiers are never mixed.
     """
 
@@ -74,12 +75,29 @@ class Configuration:
             json.dumps(record.setting, sort_keys=True),
             record.method,
             json.dumps(record.options, sort_keys=True),
-            json.dumps(record.config, sort_keys=True),
+            json.dumps(_filled(record), sort_keys=True),
             record.minutes,
             record.epochs,
             record.test_limit,
             str(record.provenance.get("hardware", {}).get("device", "cpu")),
         )
+
+
+_LATER = {"anomem": {"subject": "object", "collapse": "refuse", "distance_weight": "auto"}}
+"""Options that were added when there were records, at the values that leave those as they are."""
+_OF_ANOMALIES = ("distance_weight",)
+"""Options that say nothing where no anomaly is labelled, and elsewhere changed the score."""
+
+
+def _filled(record: Record) -> dict[str, Any]:
+    """A record's configuration, with the options that came later and change nothing for it."""
+    labelled = record.fit.get("labelled_anomalies", 0) > 0
+    later = {
+        name: value
+        for name, value in _LATER.get(record.method, {}).items()
+        if not (labelled and name in _OF_ANOMALIES)
+    }
+    return {**later, **record.config}
 
 
 def _hashes_targets(protocol: str) -> bool:

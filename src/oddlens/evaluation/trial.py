@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import oddlens
-from oddlens.detectors import get_method
+from oddlens.ensemble.making import config_of, make
 from oddlens.errors import DataError
 from oddlens.evaluation.cue_sets import cue_set_aurocs
 from oddlens.evaluation.intervals import delong_interval
@@ -67,7 +67,7 @@ def run_trial(
     images = protocol.images(data, trial.target, trial.seed)
     test = limited(images.test, trial.test_limit)
     _refuse_one_sided(test, trial)
-    detector = get_method(trial.method)(**trial.options)
+    detector = make(trial.method, trial.options)
     restart_peak_memory()
     with _heard() as told:
         start = time.perf_counter()
@@ -96,7 +96,7 @@ def run_trial(
         setting=plain(trial.setting),
         method=trial.method,
         options=plain(trial.options),
-        config=detector.config.model_dump(mode="json"),
+        config=config_of(detector),
         seed=trial.seed,
         minutes=trial.minutes,
         epochs=trial.epochs,

@@ -126,7 +126,7 @@ class Scales(nn.Module):
         self, standardiser: Standardiser, fusion: Fusion, maps: Standardiser | None
     ) -> None:
         super().__init__()
-        self.fusion = fusion
+        self.fusion, self.vote = fusion, standardiser.vote
         self.names = sorted(standardiser.mean)  # as `fuse` adds them up
         for what, by_name in (("means", standardiser.mean), ("stds", standardiser.std)):
             self.register_buffer(what, _constant([by_name[name] for name in self.names]))
@@ -147,21 +147,34 @@ class Scales(nn.Module):
         return {name: tails(each) for name, tails, each in values}
 
     def fused(self, scores: dict[str, Tensor]) -> Tensor:
-        """``fuse`` of the standardised cues, ``(N,)`` float64."""
+        """``Standardiser.fused``: ``(N,)`` float64 of the raw cues."""
+        vote = self.vote
+        if vote is None:
+            return self._fused(scores, self.names)
+        own = self.standardised(scores)[self.names.index(vote.cue)]
+        if vote.weight == 1:
+            return own
+        others = self._fused(scores, [name for name in self.names if name != vote.cue])
+        return vote.weight * own + (1 - vote.weight) * ((others - vote.mean) / vote.std)
+
+    def _fused(self, scores: dict[str, Tensor], names: list[str]) -> Tensor:
+        """``fuse`` of those cues, standardised."""
         if self.fusion in RANKED:
-            return _combined(list(self.surprises(scores).values()), self.fusion)
-        values = torch.stack(self.standardised(scores))
+            surprises = self.surprises(scores)
+            return _combined([surprises[name] for name in names], self.fusion)
+        every = dict(zip(self.names, self.standardised(scores), strict=True))
+        values = torch.stack([every[name] for name in names])
         match self.fusion:
             case "mean":
-                return values.sum(dim=0) / len(self.names)
+                return values.sum(dim=0) / len(names)
             case "max":
                 return values.amax(dim=0)
             case "min":
                 return values.amin(dim=0)
             case _:
-                ranked, middle = values.sort(dim=0).values, len(self.names) // 2
+                ranked, middle = values.sort(dim=0).values, len(names) // 2
                 upper = ranked[middle]
-                return upper if len(self.names) % 2 else (ranked[middle - 1] + upper) / 2
+                return upper if len(names) % 2 else (ranked[middle - 1] + upper) / 2
 
     def fused_map(self, maps: dict[str, Tensor]) -> Tensor | None:
         """The mean of the standardised maps, ``(N, H, W)`` float32."""

@@ -58,7 +58,7 @@ class PieceNetwork(nn.Module):
         features = F.adaptive_avg_pool2d(self.encoder(images * 2 - 1), self.grid)
         if features.requires_grad:
             # The heads flatten, and pooling runs back slowly from gradients of that layout.
-            features.register_hook(_channels_last)
+            features.register_hook(_channels_last)  # type: ignore[no-untyped-call]
         flat = features.flatten(1)
         pieces = self.grid**2
         seen = features.detach() if detach_attention else features

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from oddlens.errors import ArtifactError, DataError, UsageError
 from oddlens.scoring._arrays import FloatArray, as_scores
+from oddlens.scoring.fusion import Fusion, fuse
 
 
 class _CueJson(BaseModel):
@@ -22,11 +23,40 @@ class _CueJson(BaseModel):
     std: Annotated[FiniteFloat, Field(gt=0)]
 
 
+class _VoteJson(_CueJson):
+    cue: str
+    weight: Annotated[FiniteFloat, Field(ge=0, le=1)]
+
+
 class _StandardiserJson(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     cues: Annotated[dict[str, _CueJson], Field(min_length=1)]
     reference: dict[str, list[FiniteFloat]] = Field(default_factory=dict)
+    vote: _VoteJson | None = None
+
+
+@dataclass(frozen=True)
+class Vote:
+    """The say of one cue beside all others, which are fused into one before.
+
+    Attributes:
+        cue: its name.
+        weight: its share of the score, 0 to 1; the others have the rest together.
+        mean: of the others' fused score, over held-out normals.
+        std: its standard deviation, above 0.
+    """
+
+    cue: str
+    weight: float
+    mean: float
+    std: float
+
+    def __call__(self, own: FloatArray, others: FloatArray) -> FloatArray:
+        """The score, of the standardised cue and the others' fused score, ``(N,)`` each."""
+        if self.weight == 1:
+            return own
+        return self.weight * own + (1 - self.weight) * ((others - self.mean) / self.std)
 
 
 @dataclass(frozen=True)
@@ -46,11 +76,13 @@ class Standardiser:
         std: for each cue, the standard deviation, always above 0.
         reference: for each cue, the sorted standardised values of the held-out normals, for the
             fusions that rank; empty where none was asked for.
+        vote: of a cue whose share of the score is its own; None where all cues are fused alike.
     """
 
     mean: dict[str, float]
     std: dict[str, float]
     reference: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    vote: Vote | None = None
 
     @classmethod
     def fit(cls, scores: Mapping[str, npt.ArrayLike]) -> Standardiser:
@@ -89,6 +121,39 @@ class Standardiser:
             self, reference={name: tuple(np.sort(each)) for name, each in standardised.items()}
         )
 
+    def with_vote(
+        self, cue: str, weight: float, scores: Mapping[str, npt.ArrayLike], how: Fusion
+    ) -> Standardiser:
+        """The same, but that one cue has its own share of the score.
+
+        The others are fused into one, which is standardised like a cue, on the same images.
+
+        Args:
+            cue: whose share it is; there must be others.
+            weight: its share, 0 to 1.
+            scores: for each cue, (n,) raw values of held-out normals.
+            how: the fusion of the others.
+        """
+        others = {name: each for name, each in self(scores).items() if name != cue}
+        mean, std = _mean_and_std(fuse(others, how, self.reference), f"all but {cue}")
+        return replace(self, vote=Vote(cue, weight, mean, std))
+
+    def fused(self, scores: Mapping[str, npt.ArrayLike], how: Fusion) -> FloatArray:
+        """From raw cues to the score: standardised and fused, see ``fuse`` and ``Vote``.
+
+        Args:
+            scores: for each cue that was fitted, (N,) raw values.
+            how: the fusion; where there is a vote, of all other cues.
+
+        Returns:
+            (N,) float64, higher = more anomalous.
+        """
+        values = self(scores)
+        if self.vote is None:
+            return fuse(values, how, self.reference)
+        own = values.pop(self.vote.cue)
+        return as_scores(self.vote(own, fuse(values, how, self.reference)), "the score")
+
     def __call__(self, scores: Mapping[str, npt.ArrayLike]) -> dict[str, FloatArray]:
         """Standardise the cues of N images.
 
@@ -116,7 +181,8 @@ class Standardiser:
         """A dict that JSON can hold; floats survive exactly, since JSON writes their ``repr``."""
         cues = {name: {"mean": self.mean[name], "std": self.std[name]} for name in self.mean}
         kept = {name: [float(value) for value in each] for name, each in self.reference.items()}
-        return {"cues": cues, "reference": kept} if kept else {"cues": cues}
+        found: dict[str, Any] = {"cues": cues, "reference": kept} if kept else {"cues": cues}
+        return found if self.vote is None else {**found, "vote": asdict(self.vote)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Standardiser:
@@ -133,6 +199,7 @@ class Standardiser:
             {name: cue.mean for name, cue in read.cues.items()},
             {name: cue.std for name, cue in read.cues.items()},
             {name: tuple(values) for name, values in read.reference.items()},
+            None if read.vote is None else Vote(**read.vote.model_dump()),
         )
 
 

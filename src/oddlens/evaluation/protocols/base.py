@@ -29,8 +29,9 @@ class Trial:
         root: where it lies, or None for what is embedded.
         data_sha256: of the data set, so that trials of different copies are never taken for one.
         target: what is normal in this trial: a class, a category.
-        method: the detector's name.
-        options: of the detector, as given: the preset and all that differs from its defaults.
+        method: the detector's name, or several with commas between: an ensemble of them.
+        options: of the detector, as given: the preset and all that differs from its defaults; of
+            an ensemble by member, see ``ensemble.making.make``.
         seed: of the training.
         minutes: training budget, or None.
         epochs: passes over the images, or None; both None for the method's own length.
