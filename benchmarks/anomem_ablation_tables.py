@@ -14,19 +14,16 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.one_vs_all_tables import (
-    file_of,
-    is_anomem_ablation,
-    is_whole,
-    not_usual,
-    summaries_of,
-    told_origin,
-)
-from benchmarks.table_cells import NOT_RUN, RESULTS, UNKNOWN, markdown
+from benchmarks.table_cells import RESULTS
 from oddlens.detectors.anomem_evidence import scale_cue
 from oddlens.evaluation.records import Record
 from oddlens.evaluation.summary import Summary, percent
 from oddlens.images.catalogue import CATALOGUE
+from oddlens.tables.cells import NOT_RUN, UNKNOWN, markdown
+from oddlens.tables.provenance import told_origin
+from oddlens.tables.told import file_of, is_ablation, not_usual, summaries_of
+
+PROTOCOL = "one-vs-all"
 
 _ASIDE = ("evidence", "collapse")
 """Options that change what is measured and not what is learned."""
@@ -82,8 +79,7 @@ def anomem_ablation(data: str, folder: Path = RESULTS) -> str:
         data: the data set.
         folder: of the records.
     """
-    found = [each for each in summaries_of(data, folder) if is_whole(each)]
-    found = [each for each in found if is_anomem_ablation(each)]
+    found = [each for each in summaries_of(PROTOCOL, data, folder) if is_ablation(each)]
     behind = [(row, _behind(row, found)) for row in ROWS]
     records = [record for _, used in behind for record in used]
     targets = {record.target for record in records}
@@ -91,7 +87,7 @@ def anomem_ablation(data: str, folder: Path = RESULTS) -> str:
     rows = [[row.part, row.variant, *_cells(row, used, classes)] for row, used in behind]
     headers = ["part", "variant", *classes, "mean", "recalled at once", "spread of recalls"]
     used = [each for each in found if any(record in records for record in each.records)]
-    return f"{markdown(headers, rows)}\n\n{told_origin(used, file_of(data))}"
+    return f"{markdown(headers, rows)}\n\n{told_origin(used, file_of(PROTOCOL, data, folder))}"
 
 
 def _behind(row: Row, summaries: Sequence[Summary]) -> list[Record]:
@@ -107,7 +103,7 @@ def _behind(row: Row, summaries: Sequence[Summary]) -> list[Record]:
 def _set_by_hand(summary: Summary) -> dict[str, Any]:
     one = summary.configuration
     actual = {**json.loads(one.config), **json.loads(one.options)}
-    by_hand = not_usual(one.method, one.data, actual)
+    by_hand = not_usual(one, one.method, actual)
     return {name: value for name, value in by_hand.items() if name not in _ASIDE}
 
 

@@ -7,16 +7,15 @@ from typing import Any
 
 from benchmarks.table_cells import (
     DATA,
-    NOT_RUN,
     RESULTS,
     Record,
     data_of,
     in_order,
-    markdown,
     origin,
     percent,
     read,
 )
+from oddlens.tables.cells import NOT_RUN, markdown
 
 PRETRAINED = "pretrained"
 HEADERS = (

@@ -1,18 +1,18 @@
-"""Cells and origins of the tables in README.md and docs/, from records in results/."""
+"""Cells of the tables of this repository's own measurements, from records in results/."""
 
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
+
+from oddlens.tables.cells import NOT_RUN, spread
+from oddlens.tables.provenance import origin as told
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
-NOT_RUN = "not run"
-UNKNOWN = "–"
 
 Record = Mapping[str, Any]
 Records = Sequence[Record]
@@ -33,15 +33,6 @@ def metric(record: Record, name: str) -> float | None:
     """One metric of a record, or None where it was not measured."""
     value = (record.get("metrics") or {}).get(name)
     return None if value is None else float(value)
-
-
-def spread(values: Iterable[float | None], scale: float = 100.0, digits: int = 1) -> str:
-    """Mean ± sample standard deviation; the mean alone of a single value."""
-    known = [scale * value for value in values if value is not None]
-    if not known:
-        return NOT_RUN
-    mean = f"{fmean(known):.{digits}f}"
-    return f"{mean} ± {stdev(known):.{digits}f}" if len(known) > 1 else mean
 
 
 def percent(records: Records, name: str) -> str:
@@ -79,12 +70,6 @@ def minutes(record: Record) -> str:
     return f"{value:g}"
 
 
-def markdown(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [list(headers), ["---"] * len(headers), *map(list, rows)]
-    return "\n".join(f"| {' | '.join(c.replace('|', chr(92) + '|') for c in r)} |" for r in lines)
-
-
 def grouped(records: Records, *keys: Callable[[Record], str]) -> dict[tuple[str, ...], Records]:
     """Records by the values of ``keys``, in the order of their first appearance."""
     found: dict[tuple[str, ...], list[Record]] = {}
@@ -104,50 +89,6 @@ def in_order(names: Iterable[str]) -> list[str]:
     return [*(name for name in DATA if name in found), *(n for n in found if n not in DATA)]
 
 
-# --- where the numbers come from --------------------------------------------------------------
-
-
 def origin(records: Records, file: str) -> str:
-    """One line: commits, commands, hardware, seeds and the file of the records."""
-    if not records:
-        return f"Not run yet: there is no record in `results/{file}.jsonl`."
-    known = [record["provenance"] for record in records if record.get("provenance")]
-    if not known:
-        return f"From `results/{file}.jsonl`, which does not say where it comes from."
-    commits = distinct(_commit(one) for one in known)
-    parts = [
-        f"Commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}",
-        ", ".join(f"`{command}`" for command in distinct(_command(one) for one in known)),
-        "; ".join(distinct(_hardware(one) for one in known)),
-        f"seeds {seeds(records)}" if seeds(records) != NOT_RUN else "",
-        f"records in `results/{file}.jsonl`",
-    ]
-    return "; ".join(part for part in parts if part) + "."
-
-
-def distinct(values: Iterable[str]) -> list[str]:
-    """Each text once, without empty ones, in the order of their first appearance."""
-    return list(dict.fromkeys(value for value in values if value))
-
-
-def _commit(one: Record) -> str:
-    return f"{one.get('commit') or 'unknown'}{' with changes' if one.get('dirty') else ''}"
-
-
-def _command(one: Record) -> str:
-    """The command without what names a place on somebody's machine."""
-    words = shlex.split(str(one.get("command") or ""))
-    if "--keep" in words:
-        at = words.index("--keep")
-        del words[at : at + 2]
-    return shlex.join(Path(word).name if word.startswith("/") else word for word in words)
-
-
-def _hardware(one: Record) -> str:
-    machine = one.get("hardware") or {}
-    device = machine.get("device", "cpu")
-    on = machine.get("cpu", "unknown machine") if device == "cpu" else device
-    torch = f", torch {one['torch']}" if one.get("torch") else ""
-    return (
-        f"{on}, {machine.get('threads', '?')} threads on {machine.get('cores', '?')} cores{torch}"
-    )
+    """Where the numbers of ``results/<file>.jsonl`` come from."""
+    return told(records, f"results/{file}.jsonl")

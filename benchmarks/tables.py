@@ -3,16 +3,16 @@
     python -m benchmarks.tables            # rewrite what differs
     python -m benchmarks.tables --check    # say what differs, and fail if anything does
 
-A table stands between ``<!-- table:NAME -->`` and ``<!-- end -->``; NAME is a key of ``TABLES``.
-What has no record reads "not run". The numbers of others, and their sources, are in
-references.json.
+A table stands between ``<!-- table:NAME -->`` and ``<!-- end -->``; NAME is a key of ``OWN``, the
+tables of what the scripts beside this one measured, or a name that ``oddlens tables`` knows. What
+has no record reads "not run". The numbers of others, and their sources, are in references.json.
+The picture of few labelled anomalies is drawn anew as well.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -20,23 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.anomem_ablation_tables import anomem_ablation
-from benchmarks.cue_set_tables import cue_sets
-from benchmarks.few_anomalies import few_anomalies
-from benchmarks.one_vs_all_tables import one_vs_all, one_vs_all_summary, one_vs_all_variants
+from benchmarks.headline_table import LABELS as HEADLINES
+from benchmarks.headline_table import LOCALIZATION, REFERENCES, headline
 from benchmarks.pretrained_tables import pretrained
 from benchmarks.table_cells import (
     DATA,
-    NOT_RUN,
     RESULTS,
     ROOT,
-    UNKNOWN,
     Record,
     Records,
     data_of,
-    distinct,
     grouped,
     in_order,
-    markdown,
     metric,
     milliseconds,
     minutes,
@@ -45,21 +40,20 @@ from benchmarks.table_cells import (
     percent,
     read,
     seeds,
-    spread,
 )
+from oddlens.errors import OddlensError
+from oddlens.tables import render, rewritten
+from oddlens.tables.cells import NOT_RUN, UNKNOWN, distinct, markdown, spread, with_interval
+from oddlens.tables.picture import as_svg
 
-REFERENCES = ROOT / "benchmarks" / "references.json"
-
-BLOCK = re.compile(r"<!-- table:(\w+) -->\n(.*?)<!-- end -->", re.DOTALL)
+PICTURE = ROOT / "docs" / "images" / "few_anomalies.svg"
 
 
 # --- tables -----------------------------------------------------------------------------------
 
-LOCALIZATION, ABLATION, SPEED = "ssm_localization", "ssm_ablation", "speed"
+ABLATION, SPEED = "ssm_ablation", "speed"
 BASELINES = ("default", "training default")
 """The groups of the unchanged detector, which heads every other group of the same script."""
-HEADLINES = ("default", "surface")
-"""Labels of the runs that the documents lead with: as it comes, and ``subject=surface``."""
 FIGURES = ("image_auroc", "pixel_auroc", "aupro", "pixel_ap")
 RATES = ("detection_rate", "false_alarm_rate_seen", "false_alarm_rate_guaranteed")
 COSTS = ("fit_seconds", "peak_memory_mib")
@@ -181,23 +175,22 @@ def speed(folder: Path = RESULTS) -> str:
     return f"{markdown(headers, rows or [[NOT_RUN] * 5])}\n\n{origin(records, SPEED)}"
 
 
-TABLES: dict[str, Callable[[Path], str]] = {
+OWN: dict[str, Callable[[Path], str]] = {
+    "headline": headline,
     "ssm_headline": ssm_headline,
     "ssm_defects": ssm_defects,
     "ssm_trials": ssm_trials,
     "ssm_ablations": ssm_ablations,
-    "one_vs_all_summary": one_vs_all_summary,
-    "one_vs_all_fashion_mnist": partial(one_vs_all, "fashion-mnist"),
-    "one_vs_all_cifar10": partial(one_vs_all, "cifar10"),
-    "variants_fashion_mnist": partial(one_vs_all_variants, "fashion-mnist"),
-    "variants_cifar10": partial(one_vs_all_variants, "cifar10"),
-    "cue_sets_multicue_cifar10": partial(cue_sets, "cifar10", "multicue"),
     "ablation_anomem_fashion_mnist": partial(anomem_ablation, "fashion-mnist"),
     "pretrained": pretrained,
-    "few_anomalies_fashion_mnist": partial(few_anomalies, "fashion-mnist"),
-    "few_anomalies_cifar10": partial(few_anomalies, "cifar10"),
     "speed": speed,
 }
+"""The tables of this repository's own scripts."""
+
+
+def table(name: str, folder: Path = RESULTS) -> str:
+    """A table of ours or of the library; UsageError where there is none."""
+    return OWN[name](folder) if name in OWN else render(name, folder)
 
 
 def _headline(folder: Path) -> list[dict[str, Any]]:
@@ -226,9 +219,7 @@ def _with_interval(record: Record, name: str) -> str:
     value, low, high = (metric(record, f"{name}{end}") for end in ("", "_low", "_high"))
     if value is None:
         return NOT_RUN
-    if low is None or high is None:
-        return f"{100 * value:.1f}"
-    return f"{100 * value:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+    return with_interval(value, low, high)
 
 
 def _machine(record: Record) -> str:
@@ -254,34 +245,15 @@ def documents(root: Path = ROOT) -> list[Path]:
     return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
 
 
-def rewritten(text: str, folder: Path = RESULTS) -> str:
-    """A document with every table made anew.
-
-    Raises:
-        ValueError: a table is unknown, or a marker has no partner.
-    """
-    opened, closed = text.count("<!-- table:"), text.count("<!-- end -->")
-    if not opened == closed == len(BLOCK.findall(text)):
-        raise ValueError("the markers <!-- table:NAME --> and <!-- end --> do not pair up")
-
-    def fresh(found: re.Match[str]) -> str:
-        name = found[1]
-        if name not in TABLES:
-            raise ValueError(f"there is no table {name!r}: there are {', '.join(TABLES)}")
-        return f"<!-- table:{name} -->\n{TABLES[name](folder)}\n<!-- end -->"
-
-    return BLOCK.sub(fresh, text)
-
-
 def differing(root: Path = ROOT) -> dict[Path, str]:
     """The documents whose tables differ from the records, with their text as it should be."""
     found = {}
     for path in documents(root):
         text = path.read_text(encoding="utf-8")
         try:
-            fresh = rewritten(text, root / "results")
-        except ValueError as error:
-            raise ValueError(f"{path.relative_to(root)}: {error}") from error
+            fresh = rewritten(text, lambda name: table(name, root / "results"))
+        except OddlensError as error:
+            raise type(error)(f"{path.relative_to(root)}: {error}") from error
         if fresh != text:
             found[path] = fresh
     return found
@@ -297,6 +269,8 @@ def main() -> int:
         print(f"{path.relative_to(ROOT)}: {'differs from results/' if call.check else 'rewritten'}")
         if not call.check:
             path.write_text(text, encoding="utf-8")
+    if not call.check and PICTURE.parent.is_dir():
+        PICTURE.write_bytes(as_svg(RESULTS))
     if found and call.check:
         print("write them anew with: make tables", file=sys.stderr)
         return 1

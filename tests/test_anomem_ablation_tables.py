@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.anomem_ablation_tables import anomem_ablation
-from benchmarks.one_vs_all_tables import one_vs_all, one_vs_all_variants
 from oddlens.detectors.anomem import AnoMem
 from oddlens.evaluation.records import Record
+from oddlens.tables.by_class import by_class, variants
 from tests.evaluation.made_records import made
-from tests.test_one_vs_all_tables import kept
+from tests.tables.test_by_class import kept
 
 DATA = "fashion-mnist"
 EVERY = ["memory", "kmeans", "features", "mahalanobis"]
@@ -61,8 +61,10 @@ def test_several_rows_come_from_one_fit(tmp_path: Path) -> None:
     assert cells(table, same, "one Gaussian of the last scale (SSD)")[2] == "90.0"
     assert cells(table, "one scale of the three", "scale 2")[2] == "62.0"
     assert cells(table, "beta, by default 8", "16")[:3] == ["not run"] * 3
-    assert "not run" in one_vs_all(DATA, folder)  # a single pass belongs in no other table
-    assert "not run" in one_vs_all_variants(DATA, folder)
+    assert "not run" in by_class(
+        "one-vs-all", DATA, folder
+    )  # a single pass belongs in no other table
+    assert "not run" in variants(DATA, folder)
 
 
 def test_variants_go_to_their_rows(tmp_path: Path) -> None:

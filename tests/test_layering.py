@@ -44,6 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     "export": DETECTOR_KNOWS | {"detector", "detectors", "ensemble", "predicting", "pretext"},
     "evaluation": BASE
     | {"artifact", "detector", "detectors", "ensemble", "images", "predictions", "scoring"},
+    "tables": BASE | {"detectors", "ensemble", "evaluation", "images"},
     "report": BASE | {"detector", "evaluation", "images", "map_store", "predictions", "scoring"},
     "serving": BASE | {"detector", "export", "images", "predicting", "report", "scoring"},
     "demo": BASE | {"detector", "detectors", "evaluation", "images", "predictions", "report"},

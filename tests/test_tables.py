@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks import table_cells, tables
+from benchmarks import headline_table, table_cells, tables
+from oddlens.errors import OddlensError
+from oddlens.tables import rewritten
+from oddlens.tables.documents import BLOCK
 
 ORIGIN = {
     "commit": "abc1234",
@@ -55,27 +58,31 @@ def test_the_documents_agree_with_the_records() -> None:
     assert not stale, f"run `make tables`: {', '.join(stale)}"
 
 
+def named() -> list[str]:
+    """The tables that the documents of this project hold."""
+    texts = [path.read_text(encoding="utf-8") for path in tables.documents()]
+    return list(dict.fromkeys(found[1] for text in texts for found in BLOCK.finditer(text)))
+
+
 def test_the_documents_hold_every_table() -> None:
-    text = "".join(path.read_text(encoding="utf-8") for path in tables.documents())
-    missing = [name for name in tables.TABLES if f"<!-- table:{name} -->" not in text]
-    assert not missing
+    protocols = {"style", "out_of_distribution", "presentation_attack", "localization"}
+    expected = {*tables.OWN, *protocols, "one_vs_all_summary", "comparisons", "seed_noise"}
+    assert expected <= {*named()}
 
 
-# --- cells ------------------------------------------------------------------------------------
-
-
-def test_mean_and_sample_deviation_in_percent() -> None:
-    # By hand: mean of 98, 99, 100 is 99; deviations -1, 0, 1, sum of squares 2, over 2 is 1.
-    assert table_cells.spread([0.98, 0.99, 1.0]) == "99.0 ± 1.0"
-
-
-def test_one_value_has_no_deviation_and_none_is_not_run() -> None:
-    assert table_cells.spread([0.5, None]) == "50.0"
-    assert table_cells.spread([None]) == "not run"
-
-
-def test_a_bar_in_a_cell_does_not_end_it() -> None:
-    assert table_cells.markdown(["a"], [["x|y"]]).splitlines()[-1] == "| x\\|y |"
+def test_a_record_that_is_deleted_changes_a_table(tmp_path: Path) -> None:
+    whole = {name: tables.table(name) for name in named()}
+    for path in sorted(table_cells.RESULTS.glob("*.jsonl")):
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        for at in {0, len(lines) // 2, len(lines) - 1}:
+            folder = tmp_path / f"{path.stem}_{at}" / "results"
+            shutil.copytree(table_cells.RESULTS, folder)
+            (folder / path.name).write_text("".join(lines[:at] + lines[at + 1 :]))
+            concerned = [name for name, text in whole.items() if path.name in text]
+            assert concerned, path.name
+            assert any(tables.table(name, folder) != whole[name] for name in concerned), (
+                f"{path.name}, line {at + 1}"
+            )
 
 
 # --- tables -----------------------------------------------------------------------------------
@@ -101,7 +108,7 @@ def test_the_numbers_of_others_stand_beside_with_their_source(tmp_path: Path) ->
     assert riad == cells(
         "MVTec AD, bottle | RIAD, as published | – | 99.9 | 98.4 | – | 76.4 | – | –"
     )
-    for other in json.loads(tables.REFERENCES.read_text(encoding="utf-8")):
+    for other in json.loads(headline_table.REFERENCES.read_text(encoding="utf-8")):
         assert other["source"] in table
 
 
@@ -167,33 +174,11 @@ def test_an_ablation_is_compared_with_the_baseline_of_its_own_data(tmp_path: Pat
     assert labels == ["subject=surface", "small cells"]
 
 
-@pytest.mark.parametrize("name", tables.TABLES)
+@pytest.mark.parametrize("name", named())
 def test_without_records_a_table_says_not_run(name: str, tmp_path: Path) -> None:
-    text = tables.TABLES[name](tmp_path)
+    text = tables.table(name, tmp_path / "results")
     assert "not run" in text
     assert "Not run yet: there is no record in `results/" in text
-
-
-# --- where the numbers come from --------------------------------------------------------------
-
-
-def test_the_origin_names_commit_command_hardware_and_seeds() -> None:
-    changed = {**ORIGIN, "commit": "def5678", "dirty": True}
-    found = table_cells.origin(
-        [trial(1, 0.9), trial(0, 0.9, provenance=changed)], "ssm_localization"
-    )
-    assert found == (
-        "Commits abc1234, def5678 with changes; "
-        "`python benchmarks/localization.py bottle --name bottle`; A CPU, 2 threads on 2 cores, "
-        "torch 2.13.0; seeds 0, 1; records in `results/ssm_localization.jsonl`."
-    )
-
-
-def test_the_origin_names_no_place_on_a_machine() -> None:
-    command = "python benchmarks/localization.py /srv/data/bottle --name bottle"
-    found = table_cells.origin([trial(0, 0.9, provenance={**ORIGIN, "command": command})], "x")
-    assert "/srv" not in found
-    assert "`python benchmarks/localization.py bottle --name bottle`" in found
 
 
 # --- documents --------------------------------------------------------------------------------
@@ -201,11 +186,16 @@ def test_the_origin_names_no_place_on_a_machine() -> None:
 
 def test_a_table_is_made_anew_and_the_text_around_it_stays(tmp_path: Path) -> None:
     text = "Before.\n\n<!-- table:speed -->\nold\n<!-- end -->\n\nAfter.\n"
-    fresh = tables.rewritten(text, tmp_path)
+    fresh = rewritten(text, lambda name: tables.table(name, tmp_path))
     assert fresh.startswith("Before.\n\n<!-- table:speed -->\n| what |")
     assert fresh.endswith("\n<!-- end -->\n\nAfter.\n")
     assert "old" not in fresh
-    assert tables.rewritten(fresh, tmp_path) == fresh
+    assert rewritten(fresh, lambda name: tables.table(name, tmp_path)) == fresh
+
+
+def test_a_marker_that_is_spoken_of_is_none(tmp_path: Path) -> None:
+    text = "Write `<!-- table:NAME -->` and `<!-- end -->`.\n"
+    assert rewritten(text, lambda name: tables.table(name, tmp_path)) == text
 
 
 @pytest.mark.parametrize(
@@ -213,12 +203,13 @@ def test_a_table_is_made_anew_and_the_text_around_it_stays(tmp_path: Path) -> No
     [
         ("<!-- table:sped -->\n<!-- end -->\n", "no table 'sped'"),
         ("<!-- table:speed -->\nold\n", "do not pair up"),
-        ("<!-- table:speed -->\nold <!-- table:speed -->\n<!-- end -->\n", "do not pair up"),
+        ("<!-- table:speed -->\n<!-- table:speed -->\n<!-- end -->\n", "do not pair up"),
+        ("<!-- table:speed -->\n<!-- end -->\n<!-- end -->\n", "do not pair up"),
     ],
 )
 def test_a_wrong_marker_is_named(text: str, message: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=message):
-        tables.rewritten(text, tmp_path)
+    with pytest.raises(OddlensError, match=message):
+        rewritten(text, lambda name: tables.table(name, tmp_path))
 
 
 def test_the_program_rewrites_and_its_check_fails_until_it_has(tmp_path: Path) -> None:
@@ -228,7 +219,6 @@ def test_the_program_rewrites_and_its_check_fails_until_it_has(tmp_path: Path) -
     for path in (
         *source.glob("table*.py"),
         *source.glob("*_tables.py"),
-        source / "few_anomalies.py",
         source / "references.json",
     ):
         shutil.copy(path, tmp_path / "benchmarks" / path.name)

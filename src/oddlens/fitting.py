@@ -78,7 +78,7 @@ def fit(
     max_minutes: float | None,
     seed: int,
     device: str | torch.device,
-    holdout: float,
+    holdout: float | None,
     on_bad: OnBad,
     checkpoint: Path | None,
     resume: bool,
@@ -188,7 +188,7 @@ def _interruptible(doing: str, checkpoint: Path | None) -> Iterator[None]:
 def _read(
     detector: Detector,
     images: ImagesLike,
-    holdout: float,
+    holdout: float | None,
     seed: int,
     on_bad: OnBad,
     skipped: list[Skipped],

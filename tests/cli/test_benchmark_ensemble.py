@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from benchmarks.one_vs_all_tables import set_by_hand, title_of
 from oddlens.cli.benchmark import _options
 from oddlens.evaluation.records import Record, RecordFile
 from oddlens.evaluation.summary import summarise
+from oddlens.tables.told import set_by_hand, title_of
 from tests.cli.conftest import Run
 
 TINY = (

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from oddlens.evaluation.kept_scores import KeptScores, keep_scores
 from oddlens.evaluation.records import RecordFile
 from tests.cli.conftest import Run
 from tests.evaluation.made_records import made
@@ -31,6 +34,32 @@ def test_a_table_for_people(run: Run, results: Path) -> None:
     assert "+3.5" in outcome.out
     assert "p = 0.0312; better in 0 : 6; seeds 0" in outcome.out
     assert not outcome.err
+
+
+def test_scores_that_are_not_there_are_told(run: Run, results: Path, tmp_path: Path) -> None:
+    outcome = run("compare", "toy", "new", "--results", results, "--scores", tmp_path / "scores")
+    assert outcome.code == 1
+    assert "has no scores of these trials; `oddlens benchmark --keep-scores`" in outcome.err
+
+
+def test_delong_and_the_noise_of_seeds(run: Run, tmp_path: Path) -> None:
+    file = RecordFile(tmp_path / "one_vs_all_made.jsonl")
+    rng = np.random.default_rng(0)
+    labels = np.repeat([False, True], [5, 15])
+    for method, seed in product(("toy", "new"), (0, 1)):
+        record = made("a", seed, method=method)
+        kept = KeptScores(rng.normal(size=20), labels, np.arange(20))
+        name = keep_scores(tmp_path / "scores", record.key, kept)
+        file.append(record.model_copy(update={"scores": name}))
+    call = ("compare", "toy", "new", "--results", tmp_path, "--scores", tmp_path / "scores")
+    outcome = run(*call)
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.count("DeLong p = ") == 2
+    assert "seeds move the difference of a class by ± 0.0; the mean by ± 0.0" in outcome.out
+    (told,) = json.loads(run(*call, "--json").out)["comparisons"]
+    assert [each["seed"] for each in told["trials"]] == [0, 1]
+    assert all(0 <= each["p_value"] <= each["p_value_after_holm"] for each in told["trials"])
+    assert told["seed_noise"]["classes"] == 1
 
 
 def test_json_and_too_few_classes(run: Run, results: Path) -> None:

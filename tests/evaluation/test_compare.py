@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from scipy.stats import rankdata
 
 from oddlens.errors import DataError
 from oddlens.evaluation.compare import compare, wilcoxon
+from oddlens.evaluation.kept_scores import KeptScores, keep_scores, read_scores
+from oddlens.evaluation.metrics import auroc
+from oddlens.evaluation.paired import delong_paired, holm
 from oddlens.evaluation.records import Record
 from tests.evaluation.made_records import made
 
@@ -113,3 +117,79 @@ def test_options_may_differ_and_of_one_method_the_budget_as_well() -> None:
     assert budgets == [(None, 5.0), (None, None), (5.0, None)]
     with pytest.raises(DataError, match="no records of ssm: there are some of new, toy"):
         compare(records, "toy", "ssm")
+
+
+# --- image by image, and seeds ----------------------------------------------------------------
+
+
+def scored(folder: Path, target: str, seed: int, better: float, method: str) -> Record:
+    """A record with the scores that it is of: both methods see the same images."""
+    rng = np.random.default_rng([ord(target), seed])
+    labels = np.repeat([False, True], [40, 60])
+    scores = rng.normal(size=100) + labels
+    if method == "new":
+        scores = scores + better * labels + 0.3 * rng.normal(size=100)
+    record = made(target, seed, auroc(scores, labels), method=method)
+    metrics = record.metrics.model_copy(update={"n_normal": 40, "n_anomalous": 60})
+    kept = KeptScores(scores, labels, np.arange(100))
+    name = keep_scores(folder, record.key, kept)
+    return record.model_copy(update={"metrics": metrics, "scores": name})
+
+
+def test_each_trial_is_tested_by_delong_and_adjusted_after_holm(tmp_path: Path) -> None:
+    records = [
+        scored(tmp_path, target, seed, better, method)
+        for target, better in (("a", 1.0), ("b", 0.0))
+        for seed in (0, 1)
+        for method in ("toy", "new")
+    ]
+    (found,) = compare(records, "toy", "new", scores=tmp_path)
+    assert [(each.target, each.seed) for each in found.trials] == [
+        *(("a", 0), ("a", 1), ("b", 0), ("b", 1))
+    ]
+    for each in found.trials:
+        pair = [r for r in records if (r.target, r.seed) == (each.target, each.seed)]
+        first, second = (read_scores(tmp_path, record) for record in pair)
+        assert first is not None
+        assert second is not None
+        assert each.delong == delong_paired(first.scores, second.scores, first.labels)
+    assert [each.adjusted for each in found.trials] == holm(
+        [each.delong.p_value for each in found.trials]
+    )
+    assert found.trials[0].adjusted < 0.01 < 0.1 < found.trials[2].adjusted
+    assert found.noise is not None
+    assert found.noise.classes == 2
+    (without,) = compare(records, "toy", "new")
+    assert without.trials == ()
+
+
+def test_only_images_that_both_could_read_are_tested(tmp_path: Path) -> None:
+    first, second = (scored(tmp_path, "a", 0, 0.5, method) for method in ("toy", "new"))
+    kept = read_scores(tmp_path, second)
+    assert kept is not None
+    part = KeptScores(kept.scores[10:], kept.labels[10:], kept.places[10:])
+    metrics = second.metrics.model_copy(update={"n_normal": 30})
+    second = second.model_copy(
+        update={"scores": keep_scores(tmp_path, "other", part), "metrics": metrics}
+    )
+    (found,) = compare([first, second], "toy", "new", scores=tmp_path)
+    whole = read_scores(tmp_path, first)
+    assert whole is not None
+    expected = delong_paired(whole.scores[10:], part.scores, part.labels)
+    assert found.trials[0].delong == expected
+    assert found.noise is None
+
+
+def test_scores_of_different_test_images_are_refused(tmp_path: Path) -> None:
+    first, second = (scored(tmp_path, "a", 0, 0.5, method) for method in ("toy", "new"))
+    kept = read_scores(tmp_path, second)
+    assert kept is not None
+    turned = KeptScores(kept.scores, kept.labels[::-1].copy(), kept.places)
+    keep_scores(tmp_path, second.key, turned)
+    metrics = second.metrics.model_copy(update={"n_normal": 40, "n_anomalous": 60})
+    with pytest.raises(DataError, match="of different test images"):
+        compare(
+            [first, second.model_copy(update={"metrics": metrics})],
+            *("toy", "new"),
+            scores=tmp_path,
+        )

@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from oddlens.detectors import METHODS, get_method
 from oddlens.errors import DataError, Interrupted, UsageError
+from oddlens.evaluation.kept_scores import read_scores
 from oddlens.evaluation.origin import checkout, origin, peak_memory_mib, restart_peak_memory
 from oddlens.evaluation.protocols import Tested, Trial
 from oddlens.evaluation.protocols.one_vs_all import OneVsAll
@@ -184,6 +185,16 @@ def test_each_trial_is_recorded_and_a_second_run_finds_them(tmp_path: Path) -> N
     assert again.skipped == 2
     assert [record.target for record in again.records] == ["0", "2", "1"]
     assert file.path.read_bytes().startswith(before)
+
+
+def test_scores_are_kept_where_they_are_asked_for(tmp_path: Path) -> None:
+    file, folder = RecordFile(tmp_path / "records.jsonl"), tmp_path / "scores"
+    (record,) = run_trials([trial("1")], file, scores=folder).records
+    kept = read_scores(folder, record)
+    assert kept is not None
+    assert roc_auc_score(kept.labels, kept.scores) == pytest.approx(record.metrics.image_auroc)
+    assert kept.places.tolist() == list(range(60))
+    assert file.read()[0].scores == record.scores
 
 
 def test_a_run_goes_on_after_its_file_was_cut_in_the_last_line(tmp_path: Path) -> None:

@@ -55,3 +55,13 @@ def test_a_share_out_of_range_is_a_wrong_call(share: float) -> None:
 def test_a_negative_seed_is_a_wrong_call() -> None:
     with pytest.raises(UsageError, match="seed is -1"):
         holdout_split(100, 0.2, -1)
+
+
+def test_without_a_share_it_is_a_fifth_and_2000_images_at_most() -> None:
+    for count in (4, 777, 5000, 6000, 10_000):
+        assert holdout_split(count, None, 3) == holdout_split(count, 0.2, 3)
+    for count in (10_001, 60_000):
+        train, tune, calibration = holdout_split(count, None, 3)
+        assert (len(tune), len(calibration)) == (666, 1334)
+        assert len(train) == count - 2000
+    assert sum(map(len, holdout_split(60_000, 0.2, 3)[1:])) == 12_000

@@ -20,6 +20,7 @@ from oddlens.cli import (
     info,
     score,
     serve,
+    tables,
 )
 
 app = typer.Typer(
@@ -57,6 +58,7 @@ app.command("serve")(serve.serve)
 app.command("evaluate")(evaluate.evaluate)
 app.command("benchmark")(benchmark.benchmark)
 app.command("compare")(compare.compare)
+app.command("tables")(tables.tables)
 app.command("check")(check.check)
 app.command("info")(info.info)
 app.command("demo")(demo.demo)

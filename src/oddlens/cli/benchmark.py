@@ -130,6 +130,14 @@ def benchmark(
     odd_root: Annotated[
         Path | None, typer.Option("--odd-root", help="out-of-distribution: where that one lies.")
     ] = None,
+    keep_scores: Annotated[
+        Path | None,
+        typer.Option(
+            "--keep-scores",
+            help="Folder to keep the scores of all test images in, a small file a trial, for "
+            "`oddlens compare --scores`.",
+        ),
+    ] = None,
     device: Annotated[Device, typer.Option("--device", help="Where to compute.")] = "auto",
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
@@ -193,9 +201,20 @@ def benchmark(
     table = TrialTable(trials, silent=as_json or quiet)
     with table:
         outcome = run_trials(
-            trials, file, jobs=jobs, command=_command(root, odd_root, out), watcher=table
+            trials,
+            file,
+            jobs=jobs,
+            command=_command(root, odd_root, out, keep_scores),
+            scores=keep_scores,
+            watcher=table,
         )
     _tell_warnings(screen, outcome, table, config)
+    bare = sum(not record.scores for record in table.were_there)
+    if keep_scores is not None and bare:
+        screen.warn(
+            f"{bare:,} of the trials were recorded earlier without their scores, which cannot be "
+            "had any more: use another --out to run them anew"
+        )
     tell_outcome(screen, outcome, loaded, trials, file.path)
     if outcome.failed:
         raise typer.Exit(1)
@@ -241,9 +260,11 @@ def read_classes(words: Sequence[str], known: Sequence[str]) -> list[str]:
 
 def results_file(out: Path, protocol: str, data: str) -> Path:
     """Where the records go: a file that is named as one, else one in the folder."""
+    from oddlens.evaluation.records import file_name
+
     if out.suffix == ".jsonl":
         return out
-    return out / (re.sub(r"\W+", "_", f"{protocol}_{data}") + ".jsonl")
+    return out / file_name(protocol, data)
 
 
 def _options(

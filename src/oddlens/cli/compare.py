@@ -15,7 +15,7 @@ from oddlens.cli.screen import Screen
 from oddlens.errors import DataError
 
 if TYPE_CHECKING:
-    from oddlens.evaluation.compare import Comparison
+    from oddlens.evaluation.compare import Comparison, PairedTrial
     from oddlens.evaluation.summary import Configuration
 
 _LEVEL = 0.05
@@ -31,6 +31,14 @@ def compare(
             "--results", "-r", help="A file of records, or a folder of such files; repeatable."
         ),
     ],
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            "--scores",
+            help="The folder of `oddlens benchmark --keep-scores`: each trial is tested as well, "
+            "by DeLong's test on its images, adjusted after Holm.",
+        ),
+    ] = None,
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -40,7 +48,11 @@ def compare(
 
     screen = Screen(as_json=as_json, quiet=quiet)
     records = [record for path in _files(results) for record in RecordFile(path).read()]
-    found = compared(records, first.lower(), second.lower())
+    found = compared(records, first.lower(), second.lower(), scores=scores)
+    if scores is not None and not any(each.trials for each in found):
+        raise DataError(
+            f"{scores}: has no scores of these trials; `oddlens benchmark --keep-scores` keeps them"
+        )
     rows = [row for each in found for row in _rows(each)]
     headers = ["", f"{first.lower()}, %", f"{second.lower()}, %", "difference", ""]
     screen.result({"comparisons": [_facts(each) for each in found]}, rows, headers=headers)
@@ -81,7 +93,8 @@ def _rows(comparison: Comparison) -> Iterator[list[str]]:
     """What is compared, each class, their mean, and the verdict."""
     yield [_title(comparison.first), "", "", "", _budgets(comparison)]
     for name, values in comparison.classes.items():
-        yield [f"  {name}", *_percents(*values), ""]
+        told = [_delong(each) for each in comparison.trials if each.target == name]
+        yield [f"  {name}", *_percents(*values), "; ".join(told)]
     seeds = ", ".join(map(str, comparison.seeds))
     yield [
         f"  mean of {len(comparison.classes)}",
@@ -89,6 +102,27 @@ def _rows(comparison: Comparison) -> Iterator[list[str]]:
         f"p = {comparison.p_value:.3g}; better in {comparison.wins[0]} : {comparison.wins[1]}; "
         f"seeds {seeds}",
     ]
+    yield [f"  {_noise(comparison)}", "", "", "", ""]
+
+
+def _delong(trial: PairedTrial) -> str:
+    """The interval of a trial's difference, and its p-value before and after Holm."""
+    one = trial.delong
+    return (
+        f"seed {trial.seed}: {100 * one.low:+.1f} to {100 * one.high:+.1f}, DeLong p = "
+        f"{one.p_value:.2g}, after Holm {trial.adjusted:.2g}"
+    )
+
+
+def _noise(comparison: Comparison) -> str:
+    """How much of the differences seeds make."""
+    noise = comparison.noise
+    if noise is None:
+        return "one seed a class: how much of this is the noise of training is not known"
+    told = f"seeds move the difference of a class by ± {100 * noise.seed_deviation:.1f}"
+    if noise.classes > 1:
+        told += f", classes by ± {100 * noise.class_deviation:.1f}"
+    return f"{told}; the mean by ± {100 * noise.mean_error:.1f}"
 
 
 def _percents(one: float, other: float) -> list[str]:
@@ -133,4 +167,14 @@ def _facts(comparison: Comparison) -> dict[str, Any]:
         "seeds": comparison.seeds,
         "p_value": comparison.p_value,
         "least_p_value": comparison.least_p_value,
+        "trials": [
+            {
+                "target": each.target,
+                "seed": each.seed,
+                **vars(each.delong),
+                "p_value_after_holm": each.adjusted,
+            }
+            for each in comparison.trials
+        ],
+        "seed_noise": comparison.noise and vars(comparison.noise),
     }

@@ -55,11 +55,13 @@ def fit(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of all that is random.")] = 0,
     device: Annotated[Device, typer.Option("--device", help="Where to compute.")] = "auto",
     holdout: Annotated[
-        float,
+        float | None,
         typer.Option(
-            "--holdout", help="Share of the normal images that is kept back to calibrate with."
+            "--holdout",
+            help="Share of the normal images that is kept back to calibrate with; default: 0.2, "
+            "and 2,000 images at most.",
         ),
-    ] = 0.2,
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(

@@ -109,7 +109,7 @@ class Ensemble(Detector):
         max_minutes: float | None = None,
         seed: int = 0,
         device: str | torch.device = "auto",
-        holdout: float = 0.2,
+        holdout: float | None = None,
         on_bad: OnBad = "raise",
         checkpoint: str | Path | None = None,
         resume: bool = False,

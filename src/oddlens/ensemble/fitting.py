@@ -41,7 +41,7 @@ def fit(
     max_minutes: float | None,
     seed: int,
     device: str | torch.device,
-    holdout: float,
+    holdout: float | None,
     on_bad: OnBad,
     checkpoint: Path | None,
     resume: bool,

@@ -22,22 +22,26 @@ from oddlens.evaluation.intervals import (
     pixel_intervals,
 )
 from oddlens.evaluation.metrics import auroc, average_precision, f1_max, fpr_at_tpr
+from oddlens.evaluation.paired import PairedDifference, delong_paired, holm
 from oddlens.evaluation.pixels import PixelMetrics, pixel_metrics
 
 __all__ = [
     "AttackRates",
     "Evaluation",
     "Interval",
+    "PairedDifference",
     "PixelMetrics",
     "attack_intervals",
     "auroc",
     "average_precision",
     "delong_covariance",
     "delong_interval",
+    "delong_paired",
     "equal_error_rate",
     "evaluate",
     "f1_max",
     "fpr_at_tpr",
+    "holm",
     "image_intervals",
     "pixel_intervals",
     "pixel_metrics",

@@ -7,20 +7,50 @@ part, after Pratt (1959).
 
 What it says is of classes like these. It does not know the spread of retraining, which the seeds
 tell, and of ten classes of one data set it cannot say what another data set would.
+
+Where the scores of both were kept, each trial is tested on its own as well, image by image, by
+DeLong's test, and the p-values of one comparison are adjusted by Holm's method: what is left says
+of which classes a difference would stand on other test images. Where there are several seeds, the
+variance of the differences is split into that of seeds and that of classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from statistics import fmean, median
 
 import numpy as np
 
 from oddlens.errors import DataError
+from oddlens.evaluation.kept_scores import read_scores
+from oddlens.evaluation.paired import (
+    PairedDifference,
+    SeedNoise,
+    delong_paired,
+    holm,
+    seed_noise,
+)
 from oddlens.evaluation.records import Record
 from oddlens.evaluation.summary import Configuration, Summary, summarise
+
+
+@dataclass(frozen=True)
+class PairedTrial:
+    """Two methods on the test images of one trial.
+
+    Attributes:
+        target, seed: of the trial.
+        delong: the difference, second less first, and its test.
+        adjusted: its p-value after Holm, over all trials of the comparison.
+    """
+
+    target: str
+    seed: int
+    delong: PairedDifference
+    adjusted: float
 
 
 @dataclass(frozen=True)
@@ -35,6 +65,9 @@ class Comparison:
             these come about where neither is better. 1 where no class differs.
         least_p_value: the smallest that so many classes can give; where it is above the level that
             is asked for, nothing can be shown with them.
+        trials: those whose scores were kept for both, each with DeLong's test.
+        noise: the variance of the differences split into seeds and classes; None where no class
+            has two seeds.
     """
 
     first: Configuration
@@ -43,6 +76,8 @@ class Comparison:
     seeds: tuple[int, ...]
     p_value: float
     least_p_value: float
+    trials: tuple[PairedTrial, ...] = ()
+    noise: SeedNoise | None = None
 
     @property
     def means(self) -> tuple[float, float]:
@@ -67,7 +102,9 @@ class Comparison:
         return sum(value < 0 for value in values), sum(value > 0 for value in values)
 
 
-def compare(records: Iterable[Record], first: str, second: str) -> list[Comparison]:
+def compare(
+    records: Iterable[Record], first: str, second: str, *, scores: Path | None = None
+) -> list[Comparison]:
     """Compare two methods wherever both were measured alike.
 
     Alike is: the same protocol, data (by its hash) and setting, all or the same part of the test
@@ -79,9 +116,11 @@ def compare(records: Iterable[Record], first: str, second: str) -> list[Comparis
         records: of any trials.
         first: a method's name.
         second: another's, or the same: then its configurations among one another.
+        scores: the folder that scores were kept in; None for no tests of single trials.
 
     Raises:
-        DataError: a method has no records, or there is no class that both have.
+        DataError: a method has no records, there is no class that both have, or a file of scores
+            is damaged.
     """
     summaries = summarise(records)
     for name in (first, second):
@@ -97,7 +136,9 @@ def compare(records: Iterable[Record], first: str, second: str) -> list[Comparis
     if first == second:
         places = {id(summary): at for at, summary in enumerate(summaries)}
         pairs = [pair for pair in pairs if places[id(pair[0])] < places[id(pair[1])]]
-    found = [each for each in (_compared(*pair) for pair in pairs) if each is not None]
+    found = [
+        each for each in (_compared(*pair, scores=scores) for pair in pairs) if each is not None
+    ]
     if not found:
         raise DataError(
             f"{first} and {second} were never measured on the same class of the same data by the "
@@ -131,31 +172,78 @@ def _alike(one: Summary, other: Summary, *, budget: bool) -> bool:
     )
 
 
-def _compared(one: Summary, other: Summary) -> Comparison | None:
+def _compared(one: Summary, other: Summary, *, scores: Path | None) -> Comparison | None:
     """The comparison on what both have; None where that is nothing."""
     first, second = _by_class(one), _by_class(other)
-    classes: dict[str, tuple[float, float]] = {}
-    seeds: set[int] = set()
-    for name in one.classes:
-        common = first[name].keys() & second.get(name, {}).keys()
-        if common:
-            seeds |= common
-            means = [fmean(each[name][seed] for seed in sorted(common)) for each in (first, second)]
-            classes[name] = (means[0], means[1])
-    if not classes:
+    pairs = {
+        name: {
+            seed: (each, second[name][seed])
+            for seed, each in sorted(first[name].items())
+            if seed in second.get(name, {})
+        }
+        for name in one.classes
+    }
+    pairs = {name: by_seed for name, by_seed in pairs.items() if by_seed}
+    if not pairs:
         return None
+    classes = {
+        name: (_mean(a for a, _ in by_seed.values()), _mean(b for _, b in by_seed.values()))
+        for name, by_seed in pairs.items()
+    }
+    differences = {
+        name: {seed: _auroc(b) - _auroc(a) for seed, (a, b) in by_seed.items()}
+        for name, by_seed in pairs.items()
+    }
     return Comparison(
         first=one.configuration,
         second=other.configuration,
         classes=classes,
-        seeds=tuple(sorted(seeds)),
+        seeds=tuple(sorted({seed for by_seed in pairs.values() for seed in by_seed})),
         p_value=wilcoxon(b - a for a, b in classes.values()),
         least_p_value=min(1.0, 2.0 ** (1 - len(classes))),
+        trials=() if scores is None else _trials(pairs, scores),
+        noise=seed_noise(differences),
     )
 
 
-def _by_class(summary: Summary) -> dict[str, dict[int, float]]:
-    found: dict[str, dict[int, float]] = {}
+def _trials(
+    pairs: Mapping[str, Mapping[int, tuple[Record, Record]]], folder: Path
+) -> tuple[PairedTrial, ...]:
+    """DeLong's test of each trial whose scores lie in the folder, adjusted after Holm."""
+    tested = [
+        (name, seed, difference)
+        for name, by_seed in pairs.items()
+        for seed, both in by_seed.items()
+        if (difference := _delong(*both, folder)) is not None
+    ]
+    adjusted = holm([difference.p_value for _, _, difference in tested])
+    return tuple(PairedTrial(*each, p) for each, p in zip(tested, adjusted, strict=True))
+
+
+def _delong(one: Record, other: Record, folder: Path) -> PairedDifference | None:
+    first, second = read_scores(folder, one), read_scores(folder, other)
+    if first is None or second is None:
+        return None
+    _, mine, others = np.intersect1d(first.places, second.places, return_indices=True)
+    labels = first.labels[mine]
+    if not np.array_equal(labels, second.labels[others]):
+        raise DataError(
+            f"{folder}: the scores of {one.method} and {other.method} on {one.target} are of "
+            "different test images; remove both files and their records, and run them again"
+        )
+    return delong_paired(first.scores[mine], second.scores[others], labels)
+
+
+def _by_class(summary: Summary) -> dict[str, dict[int, Record]]:
+    found: dict[str, dict[int, Record]] = {}
     for record in summary.records:
-        found.setdefault(record.target, {})[record.seed] = record.metrics.image_auroc
+        found.setdefault(record.target, {})[record.seed] = record
     return found
+
+
+def _mean(records: Iterable[Record]) -> float:
+    return fmean(map(_auroc, records))
+
+
+def _auroc(record: Record) -> float:
+    return record.metrics.image_auroc

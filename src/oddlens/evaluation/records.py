@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +57,7 @@ class Record(BaseModel):
         diagnostics: what the method tells of its training.
         fit: the detector's whole fit report.
         warnings: what was warned of.
+        scores: the file of the scores of each image, where they were kept; see ``kept_scores``.
         provenance: commit, command, hardware, threads, jobs, versions, time.
     """
 
@@ -87,12 +89,18 @@ class Record(BaseModel):
     diagnostics: dict[str, Any]
     fit: dict[str, Any]
     warnings: list[str]
+    scores: str = ""
     provenance: dict[str, Any]
 
     @property
     def key(self) -> str:
         """The key of the trial; see ``Trial.key``."""
         return key_of(self.model_dump(mode="json"))
+
+
+def file_name(protocol: str, data: str) -> str:
+    """What the file of a protocol's records of a data set is called."""
+    return re.sub(r"\W+", "_", f"{protocol}_{data}") + ".jsonl"
 
 
 class RecordFile:

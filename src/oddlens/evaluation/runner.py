@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -73,6 +74,7 @@ def run_trials(
     *,
     jobs: int = 1,
     command: str = "",
+    scores: Path | None = None,
     watcher: Watcher | None = None,
 ) -> Outcome:
     """Run the trials that are not recorded yet, and append each record as its trial ends.
@@ -84,6 +86,7 @@ def run_trials(
             threads. Budgets in minutes then buy less, since the trials share the machine; ``jobs``
             is recorded with each.
         command: that was given, for the records.
+        scores: a folder to keep the scores of each image in, a file a trial; None to keep none.
         watcher: is told how it goes.
 
     Returns:
@@ -109,7 +112,7 @@ def run_trials(
             waiting.append(trial)
     work = _one_by_one if jobs == 1 else _side_by_side
     try:
-        with closing(work(waiting, jobs, command, watch)) as results:
+        with closing(work(waiting, How(command, jobs, scores), watch)) as results:
             for trial, result in results:
                 if isinstance(result, Record):
                     file.append(result)
@@ -135,8 +138,16 @@ Result = Record | str
 """A trial's record, or why there is none."""
 
 
+class How(NamedTuple):
+    """What is the same for all trials of a run; see ``run_trial``."""
+
+    command: str
+    jobs: int
+    scores: Path | None
+
+
 def _one_by_one(
-    trials: Sequence[Trial], jobs: int, command: str, watch: Watcher
+    trials: Sequence[Trial], how: How, watch: Watcher
 ) -> Generator[tuple[Trial, Result], None, None]:
     for trial in trials:
         watch.started(trial)
@@ -145,7 +156,7 @@ def _one_by_one(
             watch.progressed(trial, phase, done, total)
 
         try:
-            result: Result = run_trial(trial, command=command, jobs=jobs, progress=tell)
+            result: Result = run_trial(trial, **how._asdict(), progress=tell)
         except OddlensError as error:
             result = str(error)
         except Exception as error:  # noqa: BLE001  # such as memory: it must not take the other trials along
@@ -159,17 +170,17 @@ class _Running(NamedTuple):
 
 
 def _side_by_side(
-    trials: Sequence[Trial], jobs: int, command: str, watch: Watcher
+    trials: Sequence[Trial], how: How, watch: Watcher
 ) -> Generator[tuple[Trial, Result], None, None]:
     """A process for each trial, so that none inherits another's memory or threads."""
-    threads = max(1, torch.get_num_threads() // jobs)
+    threads = max(1, torch.get_num_threads() // how.jobs)
     waiting = deque(trials)
     running: dict[Connection, _Running] = {}
     try:
         while waiting or running:
-            while waiting and len(running) < jobs:
+            while waiting and len(running) < how.jobs:
                 trial = waiting.popleft()
-                ear, process = _start(trial, command, jobs, threads)
+                ear, process = _start(trial, how, threads)
                 running[ear] = _Running(trial, process)
                 watch.started(trial)
             for ready in wait(list(running)):
@@ -189,12 +200,10 @@ def _side_by_side(
             each.process.join()
 
 
-def _start(trial: Trial, command: str, jobs: int, threads: int) -> tuple[Connection, SpawnProcess]:
+def _start(trial: Trial, how: How, threads: int) -> tuple[Connection, SpawnProcess]:
     context = multiprocessing.get_context("spawn")
     ear, mouth = context.Pipe(duplex=False)
-    process = context.Process(
-        target=_work, args=(mouth, trial, command, jobs, threads), daemon=True
-    )
+    process = context.Process(target=_work, args=(mouth, trial, how, threads), daemon=True)
     with _ctrl_c_is_ours():
         process.start()
     mouth.close()  # ours; the process has its own, and its end is then the end of the pipe
@@ -223,11 +232,11 @@ def _hear(ear: Connection, trial: Trial, watch: Watcher) -> Result | None:
     return Record.model_validate(content) if kind == "record" else str(content)
 
 
-def _work(mouth: Connection, trial: Trial, command: str, jobs: int, threads: int) -> None:
+def _work(mouth: Connection, trial: Trial, how: How, threads: int) -> None:
     """What a process does."""
     torch.set_num_threads(threads)
     try:
-        record = run_trial(trial, command=command, jobs=jobs, progress=_throttled(mouth.send))
+        record = run_trial(trial, **how._asdict(), progress=_throttled(mouth.send))
     except OddlensError as error:
         mouth.send(("failed", str(error)))
     else:

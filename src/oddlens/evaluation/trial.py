@@ -18,6 +18,7 @@ from oddlens.ensemble.making import config_of, make
 from oddlens.errors import DataError
 from oddlens.evaluation.cue_sets import cue_set_aurocs
 from oddlens.evaluation.intervals import delong_interval
+from oddlens.evaluation.kept_scores import KeptScores, keep_scores
 from oddlens.evaluation.metrics import auroc
 from oddlens.evaluation.origin import (
     checkout,
@@ -47,7 +48,12 @@ def load_data(name: str, root: Path | None) -> ClassData:
 
 
 def run_trial(
-    trial: Trial, *, command: str = "", jobs: int = 1, progress: Progress | None = None
+    trial: Trial,
+    *,
+    command: str = "",
+    jobs: int = 1,
+    scores: Path | None = None,
+    progress: Progress | None = None,
 ) -> Record:
     """Fit and test.
 
@@ -55,6 +61,7 @@ def run_trial(
         trial: what to measure.
         command: that was given, for the record.
         jobs: how many trials share the machine, for the record.
+        scores: a folder to keep the scores of each image in, or None.
         progress: called with (phase, done, total).
 
     Raises:
@@ -83,9 +90,11 @@ def run_trial(
         fitted = time.perf_counter()
         predictions = detector.predict(test.images, maps=protocol.maps, progress=progress)
         scored = time.perf_counter()
-    labels, kinds = _of_predicted(test, predictions)
+    places = _predicted(test, predictions)
+    labels, kinds = test.labels[places], np.array(list(test.kinds))[places]
     interval = delong_interval(predictions.scores, labels)
     assert detector.calibration is not None
+    kept = KeptScores(predictions.scores, labels, places)
     tested = Tested(trial.target, predictions, labels, kinds.tolist(), detector.calibration)
     return Record(
         protocol=trial.protocol,
@@ -122,6 +131,7 @@ def run_trial(
         diagnostics=plain(detector.diagnostics),
         fit=plain(detector.fit_report),
         warnings=list(dict.fromkeys(told)),
+        scores="" if scores is None else keep_scores(scores, trial.key, kept),
         provenance=origin(detector.device, command=command, jobs=jobs),
     )
 
@@ -136,14 +146,12 @@ def _refuse_one_sided(test: TestSet, trial: Trial) -> None:
         )
 
 
-def _of_predicted(
-    test: TestSet, predictions: Predictions
-) -> tuple[NDArray[np.bool_], NDArray[np.str_]]:
-    """Labels and kinds in the order of the predictions, without those that were skipped."""
+def _predicted(test: TestSet, predictions: Predictions) -> NDArray[np.int64]:
+    """The places in the test set of the images that were predicted, without skipped ones."""
     left_out = {item.name for item in predictions.skipped}
     source = open_source(test.images)
-    kept = np.array([source.name(at) not in left_out for at in range(len(source))])
-    return test.labels[kept], np.array(list(test.kinds))[kept]
+    kept = [at for at in range(len(source)) if source.name(at) not in left_out]
+    return np.array(kept, dtype=np.int64)
 
 
 def _by_kind(

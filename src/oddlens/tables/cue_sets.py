@@ -1,4 +1,4 @@
-"""What each subset of a detector's cues is worth, from results/one_vs_all_<data>.jsonl."""
+"""What each subset of a detector's cues is worth, from the records of one-vs-all."""
 
 from __future__ import annotations
 
@@ -6,22 +6,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from benchmarks.one_vs_all_tables import (
-    file_of,
-    is_whole,
-    set_by_hand,
-    summaries_of,
-    title_of,
-    told_origin,
-)
-from benchmarks.table_cells import NOT_RUN, RESULTS, UNKNOWN, markdown
 from oddlens.evaluation.records import Record
 from oddlens.evaluation.summary import Summary, percent
+from oddlens.tables.cells import NOT_RUN, UNKNOWN, markdown
+from oddlens.tables.provenance import told_origin
+from oddlens.tables.told import file_of, set_by_hand, summaries_of, title_of
 
+PROTOCOL = "one-vs-all"
 Value = Callable[[Record], float | None]
 
 
-def cue_sets(data: str, method: str, folder: Path = RESULTS) -> str:
+def cue_sets(data: str, method: str, folder: Path) -> str:
     """Single cues, subsets and all of a method as it comes; several fusions of all.
 
     Args:
@@ -31,13 +26,13 @@ def cue_sets(data: str, method: str, folder: Path = RESULTS) -> str:
     """
     found = [
         each
-        for each in summaries_of(data, folder)
-        if each.configuration.method == method and not set_by_hand(each) and is_whole(each)
+        for each in summaries_of(PROTOCOL, data, folder)
+        if each.configuration.method == method and not set_by_hand(each)
         if all(record.cue_set_aurocs for record in each.records)
     ]
     if not found:
         table = markdown(["cues", "fusion", "AUROC"], [["all", "", NOT_RUN]])
-        return f"{table}\n\n{told_origin([], file_of(data))}"
+        return f"{table}\n\n{told_origin([], file_of(PROTOCOL, data, folder))}"
     longest = max(found, key=lambda each: (len(each.classes), each.configuration.minutes or 0))
     classes = list(longest.classes)
     fusion = str(longest.records[0].config["fusion"])
@@ -50,7 +45,7 @@ def cue_sets(data: str, method: str, folder: Path = RESULTS) -> str:
             [cues, how, *(UNKNOWN if each is None else percent(each) for each in means), every]
         )
     table = markdown([f"{title_of(longest)}'s cues", "fusion", *classes, "mean"], rows)
-    return f"{table}\n\n{told_origin([longest], file_of(data))}"
+    return f"{table}\n\n{told_origin([longest], file_of(PROTOCOL, data, folder))}"
 
 
 def _measured(records: Sequence[Record], fusion: str) -> list[tuple[str, str, Value]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.cue_set_tables import cue_sets
 from oddlens.evaluation.records import Record
+from oddlens.tables.cue_sets import cue_sets
 from tests.evaluation.made_records import made
-from tests.test_one_vs_all_tables import kept, rows
+from tests.tables.test_by_class import kept, rows
 
 
 def test_singles_sets_and_all_under_each_fusion_in_percent(tmp_path: Path) -> None:

@@ -1,33 +1,32 @@
-"""Few labelled anomalies: curves and their table, from results/few_anomalies_<data>.jsonl.
+"""Few labelled anomalies: curves, means over classes against gamma, and their table.
 
-    python -m benchmarks.few_anomalies     # draw docs/images/few_anomalies.svg anew
-
-Lines are means over classes against gamma, the share of labelled anomalies, one for each method and
-kind of draw. Dotted ones were published by others and are not ours.
+Gamma is the share of labelled anomalies; there is a curve for each method and kind of draw.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
-from benchmarks.one_vs_all_tables import budget, is_whole, set_by_hand, those, title_of, told_origin
-from benchmarks.one_vs_all_tables import file_of as plain_file_of
-from benchmarks.table_cells import NOT_RUN, RESULTS, ROOT, UNKNOWN, markdown
 from oddlens.evaluation.protocols.few_anomalies import GAMMAS
 from oddlens.evaluation.records import Record, RecordFile
 from oddlens.evaluation.summary import Configuration, Published, Summary, published, summarise
 from oddlens.images.catalogue import CATALOGUE
+from oddlens.tables.cells import NOT_RUN, UNKNOWN, markdown, with_interval
+from oddlens.tables.provenance import told_origin
+from oddlens.tables.told import (
+    budget,
+    file_of,
+    is_whole,
+    set_by_hand,
+    some_classes,
+    title_of,
+)
 
-PROTOCOL = "few-anomalies"
-PICTURE = ROOT / "docs" / "images" / "few_anomalies.svg"
+PROTOCOL, PLAIN = "few-anomalies", "one-vs-all"
 
 
 @dataclass(frozen=True)
@@ -77,17 +76,12 @@ class Curve:
         return {gamma_of(one): _point(one, self.classes) for one in self.summaries}
 
 
-def file_of(data: str) -> str:
-    """The name of a data set's records in results/, without its ending."""
-    return re.sub(r"\W+", "_", f"{PROTOCOL}_{data}")
-
-
 def gamma_of(summary: Summary) -> float:
     """The share of labelled anomalies."""
     return float(summary.records[0].setting.get("gamma", 0))
 
 
-def curves(data: str, folder: Path = RESULTS) -> list[Curve]:
+def curves(data: str, folder: Path) -> list[Curve]:
     """What was run, in order of first appearance; gamma 0 belongs to every kind of draw."""
     found = [one for one in summarise(_records(data, folder)) if is_whole(one)]
     bases: dict[Configuration, list[Summary]] = {}
@@ -118,21 +112,21 @@ def _unlabelled(configuration: Configuration) -> Configuration:
 
 def _records(data: str, folder: Path) -> list[Record]:
     """Those of the protocol; of one-vs-all those that are the same trials without anomalies."""
-    few = RecordFile(folder / f"{file_of(data)}.jsonl").read()
-    alike = {_without_anomalies(each) for each in few}
+    few = RecordFile(file_of(PROTOCOL, data, folder)).read()
+    same = {_without_anomalies(each) for each in few}
     have = {_without_anomalies(each) for each in few if not each.setting.get("gamma")}
     plain = [
         each.model_copy(update={"protocol": PROTOCOL})
-        for each in RecordFile(folder / f"{plain_file_of(data)}.jsonl").read()
+        for each in RecordFile(file_of(PLAIN, data, folder)).read()
     ]
-    return [*few, *(each for each in plain if _without_anomalies(each) in alike - have)]
+    return [*few, *(each for each in plain if _without_anomalies(each) in same - have)]
 
 
 def _without_anomalies(record: Record) -> str:
     return record.model_copy(update={"protocol": PROTOCOL, "setting": {}}).key
 
 
-def few_anomalies(data: str, folder: Path = RESULTS) -> str:
+def few_anomalies(data: str, folder: Path) -> str:
     """A row for each curve, a column for each gamma, and what others published."""
     found = curves(data, folder)
     shares = sorted({*GAMMAS, *(gamma for curve in found for gamma in curve.points())})
@@ -144,28 +138,27 @@ def few_anomalies(data: str, folder: Path = RESULTS) -> str:
         *(f"gamma {each:g}" for each in shares),
     ]
     rows = [_row(curve, shares, data) for curve in found] or [[NOT_RUN] * len(headers)]
-    for (who, source), by_gamma in _others(data).items():
+    for (who, source), by_gamma in others(data).items():
         cells = [f"{100 * by_gamma[each]:.1f}" if each in by_gamma else UNKNOWN for each in shares]
         draw = _draw_of_others(data, who)
         rows.append([f"{who}, as published ({source})", draw, UNKNOWN, "all", *cells])
     every = [one for curve in found for one in curve.summaries]
-    return f"{markdown(headers, rows)}\n\n{told_origin(every, file_of(data))}"
+    return f"{markdown(headers, rows)}\n\n{told_origin(every, file_of(PROTOCOL, data, folder))}"
 
 
 def _row(curve: Curve, shares: Sequence[float], data: str) -> list[str]:
     first, points, classes = curve.summaries[0], curve.points(), curve.classes
     every = CATALOGUE[data].classes if data in CATALOGUE else ()
     named = ", ".join(filter(None, (f"**oddlens {title_of(first)}**", set_by_hand(first))))
-    which = "all" if len(classes) == len(every) else those(classes, every)
+    which = some_classes(classes, every)
     cells = [_cell(points[each]) if each in points else NOT_RUN for each in shares]
     return [named, curve.draw, budget(first), which, *cells]
 
 
 def _cell(point: Point) -> str:
-    mean = f"{100 * point.mean:.1f}"
     if point.seeds > 1:
-        return f"{mean} ± {100 * (point.high - point.mean):.1f}"
-    return f"{mean} ({100 * point.low:.1f}–{100 * point.high:.1f})"
+        return f"{100 * point.mean:.1f} ± {100 * (point.high - point.mean):.1f}"
+    return with_interval(point.mean, point.low, point.high)
 
 
 def _point(summary: Summary, classes: Sequence[str]) -> Point:
@@ -188,10 +181,11 @@ def _point(summary: Summary, classes: Sequence[str]) -> Point:
     )
 
 
-def _others(data: str) -> dict[tuple[str, str], dict[float, float]]:
+def others(data: str) -> dict[tuple[str, str], dict[float, float]]:
+    """What was published: by method and source a mean for each gamma."""
     found: dict[tuple[str, str], dict[float, float]] = {}
-    others: Iterable[Published] = published(PROTOCOL, data)
-    for other in others:
+    every: Iterable[Published] = published(PROTOCOL, data)
+    for other in every:
         source = other.source + (f"; {other.note}" if other.note else "")
         found.setdefault((other.who, source), {})[float(other.setting["gamma"])] = other.mean
     return found
@@ -201,46 +195,3 @@ def _draw_of_others(data: str, who: str) -> str:
     """What their labelled anomalies were drawn from, where that is known."""
     told = (each.setting.get("anomalies") for each in published(PROTOCOL, data) if each.who == who)
     return next((str(draw) for draw in told if draw), UNKNOWN)
-
-
-def drawn(sets: Sequence[str] = ("fashion-mnist", "cifar10"), folder: Path = RESULTS) -> Figure:
-    """The picture, a panel for each data set that has records, or the first where none has."""
-    shown = [data for data in sets if curves(data, folder)] or list(sets[:1])
-    figure = Figure(figsize=(1 + 5.5 * len(shown), 4.2), layout="constrained")
-    for place, data in enumerate(shown, start=1):
-        _panel(figure.add_subplot(1, len(shown), place), data, curves(data, folder))
-    return figure
-
-
-def _panel(axes: Axes, data: str, found: Sequence[Curve]) -> None:
-    for curve in found:
-        points = curve.points()
-        gammas = list(points)
-        means = [100 * point.mean for point in points.values()]
-        below = [100 * (point.mean - point.low) for point in points.values()]
-        above = [100 * (point.high - point.mean) for point in points.values()]
-        count = len(curve.classes)
-        label = f"{curve.name}, {count} {'class' if count == 1 else 'classes'}"
-        axes.errorbar(gammas, means, yerr=(below, above), marker="o", capsize=3, label=label)
-    for (who, source), by_gamma in _others(data).items():
-        label = f"{who}, published ({source})"
-        values = [100 * value for value in by_gamma.values()]
-        axes.plot(list(by_gamma), values, ":", marker=".", color="0.5", label=label)
-    title = CATALOGUE[data].title if data in CATALOGUE else data
-    axes.set_title(title if found else f"{title}: oddlens {NOT_RUN}")
-    axes.set_xlabel("gamma, labelled anomalies as a share of the training images")
-    axes.set_ylabel("AUROC, %, mean over classes")
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize="x-small")
-
-
-def main() -> None:
-    """Draw the picture; the same records make the same file."""
-    from matplotlib import rc_context
-
-    with rc_context({"svg.hashsalt": "oddlens", "svg.fonttype": "none"}):
-        drawn().savefig(PICTURE, metadata={"Date": None})
-
-
-if __name__ == "__main__":
-    main()

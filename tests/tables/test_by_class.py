@@ -1,12 +1,12 @@
-"""Tables of the one-vs-all protocol."""
+"""Tables of protocols in which each class in turn is normal."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from benchmarks.one_vs_all_tables import one_vs_all, one_vs_all_summary, one_vs_all_variants
 from oddlens.evaluation.records import Record, RecordFile
+from oddlens.tables.by_class import by_class, by_class_summary, every_set, variants
 from tests.evaluation.made_records import made
 
 
@@ -28,8 +28,8 @@ def rows(table: str) -> dict[str, list[str]]:
 
 
 def test_without_records_it_was_not_run(tmp_path: Path) -> None:
-    assert "not run" in one_vs_all("digits", tmp_path)
-    assert "Not run yet" in one_vs_all_variants("digits", tmp_path)
+    assert "not run" in by_class("one-vs-all", "digits", tmp_path)
+    assert "Not run yet" in variants("digits", tmp_path)
 
 
 def test_methods_stand_side_by_side_and_are_compared_on_what_they_share(tmp_path: Path) -> None:
@@ -37,10 +37,10 @@ def test_methods_stand_side_by_side_and_are_compared_on_what_they_share(tmp_path
         tmp_path,
         *(digits("0", 0.9), digits("1", 0.7), digits("0", 0.8, "multicue")),
     )
-    found = rows(one_vs_all("digits", folder))
+    found = rows(by_class("one-vs-all", "digits", folder))
     assert found["class"] == ["MultiTask, 1 pass", "MultiCue, 1 pass"]
-    assert found["0"] == ["90.0", "80.0"]
-    assert found["1"] == ["70.0", "–"]
+    assert found["0"] == ["90.0 (80.0–95.0)", "80.0 (70.0–85.0)"]
+    assert found["1"] == ["70.0 (60.0–75.0)", "–"]
     assert found["**mean of the first 1**"] == ["90.0", "80.0"]
     assert found["**mean of these 2**"] == ["80.0", "–"]
 
@@ -48,8 +48,8 @@ def test_methods_stand_side_by_side_and_are_compared_on_what_they_share(tmp_path
 def test_what_was_set_by_hand_is_no_headline_and_stands_beside_the_default(tmp_path: Path) -> None:
     given = {"preset": "compact", "flips": "none", "tasks": ["jigsaw"]}
     folder = kept(tmp_path, digits("0", 0.9), digits("0", 0.6, options=given))
-    assert rows(one_vs_all("digits", folder))["0"] == ["90.0"]
-    table = one_vs_all_variants("digits", folder)
+    assert rows(by_class("one-vs-all", "digits", folder))["0"] == ["90.0 (80.0–95.0)"]
+    table = variants("digits", folder)
     lines = [line for line in table.splitlines() if "MultiTask" in line]
     assert "as it comes" in lines[0]
     assert "90.0" in lines[0]
@@ -60,32 +60,32 @@ def test_what_was_set_by_hand_is_no_headline_and_stands_beside_the_default(tmp_p
 def test_a_variant_is_compared_on_its_own_classes(tmp_path: Path) -> None:
     given = {"preset": "compact", "flips": "none", "tasks": ["jigsaw"]}
     folder = kept(tmp_path, digits("0", 0.9), digits("1", 0.5), digits("0", 0.6, options=given))
-    lines = [line for line in one_vs_all_variants("digits", folder).splitlines() if "Multi" in line]
+    lines = [line for line in variants("digits", folder).splitlines() if "Multi" in line]
     assert [line.split(" | ")[3:5] for line in lines] == [["0", "90.0"], ["0", "60.0"]]
 
 
 def test_a_default_of_the_past_is_no_headline(tmp_path: Path) -> None:
     past = {"preset": "compact", "learning_rate": 7.0}
     folder = kept(tmp_path, digits("0", 0.9), digits("1", 0.5, config=past))
-    assert list(rows(one_vs_all("digits", folder))).count("1") == 0
-    assert "`learning_rate=7.0`" in one_vs_all_variants("digits", folder)
+    assert list(rows(by_class("one-vs-all", "digits", folder))).count("1") == 0
+    assert "`learning_rate=7.0`" in variants("digits", folder)
 
 
 def test_a_quick_look_enters_no_table(tmp_path: Path) -> None:
     folder = kept(tmp_path, digits("0", 0.9, test_limit=50))
-    assert "not run" in one_vs_all("digits", folder)
+    assert "not run" in by_class("one-vs-all", "digits", folder)
 
 
 def test_flips_other_than_the_rule_are_no_headline(tmp_path: Path) -> None:
     mirrored = {"preset": "compact", "flips": "horizontal"}
     folder = kept(tmp_path, digits("0", 0.9), digits("0", 0.8, options=mirrored))
-    assert rows(one_vs_all("digits", folder))["0"] == ["90.0"]
-    assert "`flips=horizontal`" in one_vs_all_variants("digits", folder)
+    assert rows(by_class("one-vs-all", "digits", folder))["0"] == ["90.0 (80.0–95.0)"]
+    assert "`flips=horizontal`" in variants("digits", folder)
 
 
 def test_the_error_is_given_relative_to_multitask(tmp_path: Path) -> None:
     folder = kept(tmp_path, digits("0", 0.8), digits("1", 0.5), digits("0", 0.9, "multicue"))
-    found = rows(one_vs_all("digits", folder))
+    found = rows(by_class("one-vs-all", "digits", folder))
     assert found["error, relative to MultiTask"] == ["–", "0.50"]
 
 
@@ -95,7 +95,26 @@ def test_the_summary_has_one_row_a_method(tmp_path: Path) -> None:
         options = {"preset": "compact", "flips": "horizontal"}
         more: dict[str, Any] = {"minutes": minutes, "epochs": None, "options": options}
         file.append(made(target, auroc=auroc, data="fashion-mnist", method="multitask", **more))
-    lines = [line for line in one_vs_all_summary(tmp_path).splitlines() if "oddlens Multi" in line]
+    lines = [
+        line
+        for line in by_class_summary("one-vs-all", ["fashion-mnist"], tmp_path).splitlines()
+        if "oddlens Multi" in line
+    ]
     assert len(lines) == 1
     assert "5 min" in lines[0]
     assert "85.0" in lines[0]
+
+
+def test_several_data_sets_stand_below_one_another_and_copies_apart(tmp_path: Path) -> None:
+    file = RecordFile(tmp_path / "style_folder.jsonl")
+    about: dict[str, Any] = {"protocol": "style", "data": "folder", "method": "multitask"}
+    file.append(made("Serif", auroc=0.9, **about))
+    file.append(made("Sans", auroc=0.8, data_sha256="1f", **about))
+    table = every_set("style", tmp_path)
+    assert "**images 0f**" in table
+    assert "**images 1f**" in table
+    assert "| Serif | 90.0 (80.0–95.0) |" in table
+    other = RecordFile(tmp_path / "style_cub200.jsonl")
+    other.append(made("Crow", **{**about, "data": "cub200"}))
+    assert every_set("style", tmp_path).count("records in `") == 2
+    assert "Serif" not in every_set("style", tmp_path, "cub200")

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.few_anomalies import curves, drawn, few_anomalies
 from oddlens.evaluation.records import Record, RecordFile
+from oddlens.tables.few_anomalies import curves, few_anomalies
+from oddlens.tables.picture import as_svg, drawn
 from tests.evaluation.made_records import made
 from tests.test_tables import rows
 
@@ -75,11 +76,16 @@ def test_the_table_has_a_column_for_each_gamma_and_published_ones_apart(folder: 
 
 
 def test_the_picture_is_drawn_with_and_without_records(folder: Path, tmp_path: Path) -> None:
-    (axes,) = drawn(folder=folder).axes
+    (axes,) = drawn(folder).axes
     labels = axes.get_legend_handles_labels()[1]
     assert any("anomalies all, 2 classes" in label for label in labels)
-    (empty,) = drawn(folder=tmp_path / "nothing").axes
+    (empty,) = drawn(tmp_path / "nothing").axes
     assert "not run" in empty.get_title()
+
+
+def test_the_same_records_make_the_same_file(folder: Path) -> None:
+    assert as_svg(folder) == as_svg(folder)
+    assert as_svg(folder) != as_svg(folder / "nothing")
 
 
 def test_the_distance_s_share_parts_what_was_labelled_and_not_gamma_zero(tmp_path: Path) -> None:

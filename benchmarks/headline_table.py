@@ -1,0 +1,87 @@
+"""The few numbers that README.md leads with: one row a data set, the best detector on it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from benchmarks.table_cells import (
+    DATA,
+    RESULTS,
+    ROOT,
+    grouped,
+    minutes,
+    options,
+    percent,
+    read,
+)
+from oddlens.evaluation.summary import published
+from oddlens.images.catalogue import CATALOGUE
+from oddlens.tables.by_class import headlines, mean_of
+from oddlens.tables.cells import NOT_RUN, UNKNOWN, markdown
+from oddlens.tables.names import SUMMARY
+from oddlens.tables.told import budget, data_title, some_classes, title_of
+
+LOCALIZATION = "ssm_localization"
+REFERENCES = ROOT / "benchmarks" / "references.json"
+LABELS = ("default", "surface")
+"""Labels of the runs that the documents lead with: as it comes, and ``subject=surface``."""
+ONE_VS_ALL = "one-vs-all"
+HEADERS = ("question", "data", "detector", "training", "image AUROC", "pixel AUROC", "published")
+
+
+def headline(folder: Path = RESULTS) -> str:
+    """Where is the defect, and which kind of thing is it: our best beside what others published."""
+    rows = [row for data in DATA for row in _defects(data, folder)]
+    rows += [_classes(data, folder) for data in SUMMARY]
+    files = [LOCALIZATION, *(f"one_vs_all_{each.replace('-', '_')}" for each in SUMMARY)]
+    absent = [each for each in files if not (folder / f"{each}.jsonl").exists()]
+    note = "".join(
+        f" Not run yet: there is no record in `results/{each}.jsonl`." for each in absent
+    )
+    return (
+        f"{markdown(HEADERS, rows)}\n\nIn percent, mean ± deviation over seeds where there are "
+        f"several; *published* is the image AUROC that others report, not measured by us.{note}"
+    )
+
+
+def _defects(data: str, folder: Path) -> list[list[str]]:
+    records = [
+        each
+        for each in read(LOCALIZATION, folder)
+        if each.get("label") in LABELS and each.get("data") == data
+    ]
+    others = json.loads(REFERENCES.read_text(encoding="utf-8"))
+    beside = "; ".join(
+        f"{each['who'].removesuffix(', as published')} {100 * each['image_auroc']:.1f}"
+        for each in others
+        if each["data"] == data and "as published" in each["who"]
+    )
+    question, title = "where is the defect?", DATA[data]
+    if not records:
+        return [[question, title, *[NOT_RUN] * 4, beside or UNKNOWN]]
+    return [
+        [
+            *(question, title, f"SSM{f', {given}' if given else ''}", f"{length} min"),
+            *(percent(each, "image_auroc"), percent(each, "pixel_auroc"), beside or UNKNOWN),
+        ]
+        for (length, given), each in grouped(records, minutes, options).items()
+    ]
+
+
+def _classes(data: str, folder: Path) -> list[str]:
+    """The best mean of those with the most classes."""
+    found = headlines(ONE_VS_ALL, data, folder)
+    means = [each.mean for each in published(ONE_VS_ALL, data)]
+    beside = f"{100 * min(means):.1f} to {100 * max(means):.1f}, all classes" if means else UNKNOWN
+    question, title = "another kind of thing?", data_title(data)
+    if not found:
+        return [question, title, *[NOT_RUN] * 3, UNKNOWN, beside]
+    best = max(found, key=lambda each: (len(each.classes), each.mean_of_means))
+    names = list(best.classes)
+    which = some_classes(names, CATALOGUE[data].classes)
+    note = best.configuration.data_note
+    return [
+        *(question, ", ".join(filter(None, (title, note, f"{which} classes"))), title_of(best)),
+        *(budget(best), mean_of(best, names), UNKNOWN, beside),
+    ]

@@ -1,0 +1,60 @@
+"""The table of localization: categories, and their mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+from oddlens.evaluation.records import Record
+from oddlens.evaluation.summary import Summary
+from oddlens.tables.cells import (
+    NOT_RUN,
+    UNKNOWN,
+    markdown,
+    measured,
+    milliseconds,
+    seeds_of,
+    value_of,
+)
+from oddlens.tables.rates import found_of, origins
+from oddlens.tables.told import budget, data_title, titled
+
+PROTOCOL = "localization"
+FIGURES = ("image_auroc", "pixel_auroc", "aupro", "pixel_ap")
+HEADERS = (
+    *("data", "category", "detector", "budget"),
+    *("image AUROC", "pixel AUROC", "AUPRO", "pixel AP", "ms an image", "seeds"),
+)
+
+
+def localization(folder: Path, data: str | None = None) -> str:
+    """A row for each category, method and budget; one for the mean of several categories."""
+    found = found_of(PROTOCOL, folder, data)
+    rows = [row for each, every in found for one in every for row in _rows(data_title(each), one)]
+    table = markdown(HEADERS, rows or [[NOT_RUN] * len(HEADERS)])
+    return f"{table}\n\n{origins(PROTOCOL, folder, found)}"
+
+
+def _rows(title: str, summary: Summary) -> list[list[str]]:
+    who = [f"**oddlens {titled(summary)}**", budget(summary)]
+    rows = []
+    for category in summary.classes:
+        mine = [each for each in summary.records if each.target == category]
+        figures = [measured(mine, name) for name in FIGURES]
+        rows.append([title, category, *who, *figures, milliseconds(mine), seeds_of(mine)])
+    if len(rows) > 1:
+        means = [_mean(summary.records, name) for name in FIGURES]
+        last = [milliseconds(summary.records), seeds_of(summary.records)]
+        rows.append([title, f"**mean of {len(rows)}**", *who, *means, *last])
+    return rows
+
+
+def _mean(records: Sequence[Record], name: str) -> str:
+    """Mean over the categories that have the figure, of their means over seeds."""
+    found: dict[str, list[float]] = {}
+    for record in records:
+        value = value_of(record, name)
+        if value is not None:
+            found.setdefault(record.target, []).append(value)
+    return f"{100 * fmean(map(fmean, found.values())):.1f}" if found else UNKNOWN

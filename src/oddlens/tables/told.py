@@ -1,0 +1,164 @@
+"""What tables tell of a configuration: title, options, budget; and where its records lie."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from oddlens.detectors import METHODS, get_method
+from oddlens.ensemble.making import ENSEMBLE, members_of
+from oddlens.evaluation.protocols import PROTOCOLS, get_protocol
+from oddlens.evaluation.records import RecordFile, file_name
+from oddlens.evaluation.summary import Configuration, Summary, summarise
+from oddlens.images.catalogue import CATALOGUE, Content, fitting_flips, fitting_jitter
+
+
+def file_of(protocol: str, data: str, folder: Path) -> Path:
+    """Where ``oddlens benchmark --out folder`` writes."""
+    return folder / file_name(protocol, data)
+
+
+def stem_of(protocol: str, data: str) -> str:
+    """The name of that file without its ending, which is the name of the table."""
+    return file_name(protocol, data).removesuffix(".jsonl")
+
+
+def summaries_of(protocol: str, data: str, folder: Path) -> list[Summary]:
+    """Of one data set, in order of first appearance; quick looks at a part are left out."""
+    return [
+        each
+        for each in summarise(RecordFile(file_of(protocol, data, folder)).read())
+        if is_whole(each)
+    ]
+
+
+def data_sets(protocol: str, folder: Path) -> list[str]:
+    """The data sets that a folder has records of, those of the catalogue first."""
+    known = [name for name in CATALOGUE if file_of(protocol, name, folder).is_file()]
+    taken = {file_of(protocol, name, folder) for name in known}
+    start = stem_of(protocol, "")
+    others = [path for path in sorted(folder.glob(f"{start}*.jsonl")) if path not in taken]
+    return [*known, *map(_data_in, others)]
+
+
+def _data_in(path: Path) -> str:
+    """The data set's name, which the name of its file tells in part only."""
+    records = RecordFile(path).read()
+    return records[0].data if records else path.stem
+
+
+def is_whole(summary: Summary) -> bool:
+    """Not a quick look at some of the test images."""
+    return summary.configuration.test_limit is None
+
+
+def data_title(data: str) -> str:
+    """A data set for people."""
+    return CATALOGUE[data].title if data in CATALOGUE else data
+
+
+def is_ablation(summary: Summary) -> bool:
+    """AnoMem trained for a single pass of one-vs-all: too little for any table but its ablation."""
+    one = summary.configuration
+    return (one.protocol, one.method, one.epochs) == ("one-vs-all", "anomem", 1)
+
+
+def title_of(summary: Summary) -> str:
+    """The class of a method, or of an ensemble those of its members."""
+    method = summary.configuration.method
+    if not known_method(method):
+        return method
+    return " + ".join(kind.__name__ for kind in members_of(method).values())
+
+
+def known_method(method: str) -> bool:
+    """Whether a method, or every member of an ensemble, is one of this version."""
+    return all(each in METHODS for each in method.split(","))
+
+
+def titled(summary: Summary) -> str:
+    """A method with the options that were set by hand."""
+    return ", ".join(filter(None, (title_of(summary), set_by_hand(summary))))
+
+
+def set_by_hand(summary: Summary) -> str:
+    """The options that differ from what the method has by default today, as code."""
+    one = summary.configuration
+    config, options = json.loads(one.config), json.loads(one.options)
+    if not known_method(one.method) or len(members := members_of(one.method)) == 1:
+        return _by_hand(one, one.method, {**config, **options})
+    told = [] if config[ENSEMBLE] == {"fusion": "fisher"} else [f"`{config[ENSEMBLE]['fusion']}`"]
+    for name, kind in members.items():
+        own = _by_hand(one, kind.method, {**config[name], **options.get(name, {})})
+        told += [f"{name}: {own}"] if own else []
+    return "; ".join(told)
+
+
+def _by_hand(one: Configuration, method: str, actual: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"`{name}={value if isinstance(value, str) else json.dumps(value)}`"
+        for name, value in not_usual(one, method, actual).items()
+    )
+
+
+def not_usual(one: Configuration, method: str, actual: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a method's options those that were set by hand, by name.
+
+    Args:
+        one: says the protocol and the data, which decide on flips and shifts.
+        method: whose options they are.
+        actual: all of them.
+    """
+    usual = _usual(method, _content(one.protocol, one.data), actual)
+    return {
+        name: value
+        for name, value in sorted(actual.items())
+        if value != usual.get(name) or (name == "preset" and value == "paper")
+    }
+
+
+def _content(protocol: str, data: str) -> Content:
+    """What images show, as the rules of flips and shifts see it."""
+    own = get_protocol(protocol).content if protocol in PROTOCOLS else None
+    return own or (CATALOGUE[data].content if data in CATALOGUE else CATALOGUE["folder"].content)
+
+
+def _usual(method: str, content: Content, actual: Mapping[str, Any]) -> dict[str, Any]:
+    """A method's options where nothing is set by hand."""
+    if method not in METHODS:
+        return {"preset": "compact"}
+    kind = get_method(method).Options
+    flips = "none" if actual.get("variant") == "geotrans" else fitting_flips(content)
+    by_rule = {"flips": flips, "jitter": fitting_jitter(content)}
+    given = {name: value for name, value in by_rule.items() if name in kind.model_fields}
+    if "flips" in given and isinstance(kind.model_fields["flips"].default, bool):
+        given["flips"] = flips != "none"
+    preset = actual.get("preset", "compact")
+    return kind.make({"preset": preset, **given}).model_dump(mode="json")
+
+
+def budget(summary: Summary) -> str:
+    """The length of training and what it had of the machine."""
+    one = summary.configuration
+    length = "its own length"
+    if one.minutes is not None:
+        length = f"{one.minutes:g} min"
+    elif one.epochs is not None:
+        length = f"{one.epochs} pass{'es' if one.epochs != 1 else ''}"
+    jobs = {int(record.provenance.get("jobs", 1)) for record in summary.records}
+    shared = "" if jobs == {1} else f", {max(jobs)} at a time"
+    hardware = [record.provenance.get("hardware", {}) for record in summary.records]
+    threads = {int(each["threads"]) for each in hardware if "threads" in each}
+    used = f", {max(threads)} thread{'s' if max(threads) > 1 else ''}" if threads else ""
+    return f"{length}{used if one.device == 'cpu' else f' on {one.device}'}{shared}"
+
+
+def some_classes(names: Sequence[str], every: Sequence[str], most: int = 5) -> str:
+    """Classes for people: ``all``, ``the first 5``, their names, or of many how many."""
+    if len(names) == len(every):
+        return "all"
+    if list(names) == list(every[: len(names)]):
+        return f"the first {len(names)}"
+    return ", ".join(names) if len(names) <= most else f"{len(names)} of {len(every)}"

@@ -1,0 +1,36 @@
+"""Pairs of methods over classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from oddlens.evaluation.compare import wilcoxon
+from oddlens.evaluation.records import RecordFile
+from oddlens.tables.comparisons import comparisons
+from tests.evaluation.made_records import made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    file = RecordFile(tmp_path / "one_vs_all_digits.jsonl")
+    for at, better in enumerate((0.01, 0.02, 0.03, 0.04, 0.05, -0.06)):
+        file.append(made(str(at), auroc=0.8, data="digits", method="multitask"))
+        file.append(made(str(at), auroc=0.8 + better, data="digits", method="multicue"))
+    file.append(made("0", auroc=0.9, data="digits", method="anomem", epochs=9))
+    return tmp_path
+
+
+def test_pairs_that_were_measured_alike_and_no_others(folder: Path) -> None:
+    _, _, *found = [line for line in comparisons(folder).splitlines() if line.startswith("|")]
+    (cells,) = [[cell.strip() for cell in line.strip("|").split("|")] for line in found]
+    p_value = wilcoxon([0.01, 0.02, 0.03, 0.04, 0.05, -0.06])
+    assert cells[2:4] == ["MultiTask", "MultiCue"]
+    # By hand: the differences add up to 0.09, over six classes.
+    assert cells[5:] == ["6", "+1.5", "1 : 5", f"{p_value:.2g}", "0.031", "–"]
+
+
+def test_without_a_pair(tmp_path: Path) -> None:
+    assert "no record in" in comparisons(tmp_path)
+    assert "not run" in comparisons(tmp_path)
