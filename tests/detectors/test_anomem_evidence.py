@@ -87,7 +87,7 @@ def test_features_are_measured_with_nothing_recalled() -> None:
     share = max(0.1, 16 / (16 + 30))
     covariance = (1 - share) * covariance + share * covariance.diagonal().mean() * torch.eye(16)
     wanted = torch.einsum("ni,ij,nj->n", away, torch.linalg.inv(covariance), away)
-    found = wide["features scale 3"][:, 0, 0].double()
+    found = wide["features scale 3"].judged[:, 0, 0].double()
     torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
 
 

@@ -194,8 +194,8 @@ class AnoMem(Detector):
         scores: dict[str, Tensor] = {}
         maps: dict[str, Tensor] = {}
         for name, odd in self.maps(self.baselines(recalls)).items():
-            scores[name] = self._pooled(odd)
-            maps[name] = _as_large(odd, images)
+            scores[name] = self._pooled(odd.judged)
+            maps[name] = _as_large(odd.shown, images)
         if bool(self.has_head):
             scores["distance"] = self.head([recall.deviation for recall in recalls]).double()
         if "mahalanobis" in self.config.evidence:
