@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 from starlette.testclient import TestClient
 
@@ -43,7 +46,7 @@ def test_a_full_queue_is_told_at_once(toy: Path, monkeypatch: pytest.MonkeyPatch
     may_go, scored = threading.Event(), OnnxDetector.scored_pixels
 
     def slow(self: OnnxDetector, *args: object, **kwargs: object) -> object:
-        assert may_go.wait(10)
+        assert may_go.wait(60)
         return scored(self, *args, **kwargs)  # type: ignore[arg-type]
 
     settings = Settings(queue_images=4, max_files=4)
@@ -81,3 +84,16 @@ def test_limits_that_contradict_one_another_are_refused() -> None:
         Settings(max_files=10, queue_images=9)
     with pytest.raises(ValidationError, match="could never be taken"):
         Settings(max_body_bytes=10, max_waiting_bytes=9)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_pixels": Image.MAX_IMAGE_PIXELS + 1},  # the decoder would refuse them
+        {"answer_seconds": math.inf},
+        {"receive_seconds": math.nan},
+    ],
+)
+def test_limits_that_could_not_hold_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Settings(**settings)
