@@ -58,7 +58,7 @@ def test_a_full_queue_is_told_at_once(toy: Path, monkeypatch: pytest.MonkeyPatch
         files = [("images", grey(value)) for value in (0, 51, 102)]
         first = pool.submit(client.post, "/v1/score", files=files)
         while "oddlens_waiting_images 3.0" not in client.get("/metrics").text:
-            pass
+            assert not first.done()
         refused = client.post("/v1/score", files=files[:2])
         assert (refused.status_code, refused.json()["error"]["code"]) == (429, "busy")
         assert int(refused.headers["retry-after"]) >= 1
