@@ -1,0 +1,196 @@
+"""An exported file with its convolutions in whole numbers: faster where the processor has them.
+
+Static quantisation by onnxruntime (QDQ, per channel). Scores shift by it, so the file is calibrated
+anew, on normal images that had no part in finding the ranges of the activations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from oddlens.errors import DataError, UsageError
+from oddlens.export.metadata import UNSIGNED
+from oddlens.export.onnx_detector import OnnxDetector, open_session
+from oddlens.export.p_value import recalibrated
+from oddlens.export.write import described, require_libraries
+from oddlens.files import write_bytes
+from oddlens.images import ImagesLike, open_source, read_layout, stream_pixels
+from oddlens.images.pixels import Pixels
+from oddlens.scoring import Calibration
+
+LEAST = 12
+"""Normal images below which it is refused: a third finds the ranges, the rest calibrates."""
+_MOST_FOR_RANGES = 64
+"""More hardly widen a range (our choice)."""
+_BATCH = 8
+_OPERATIONS = ["Conv"]
+"""What is quantised: nearly all of the time goes there. Distances in a memory and what brings
+cues to one unit stay as they are, since they live by small differences."""
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """What was written, and what it costs.
+
+    Attributes:
+        kind: ``"int8"``.
+        range_images: normal images that the ranges were found on.
+        calibration_images: others, that p-values and thresholds rest on.
+        split_seed: of the division into both.
+        test_images: labelled images, 0 where there were none; neither part holds any of them.
+        auroc_float: of the file before, or None without labelled images.
+        auroc_int8: of the file after, or None.
+        auroc_loss: the difference of both, or None.
+    """
+
+    kind: str
+    range_images: int
+    calibration_images: int
+    split_seed: int
+    test_images: int = 0
+    auroc_float: float | None = None
+    auroc_int8: float | None = None
+    auroc_loss: float | None = None
+
+
+def to_int8(
+    source: Path, path: Path, normal: ImagesLike, *, labelled: Path | None = None, seed: int = 0
+) -> Quantised:
+    """Write an exported detector with its convolutions in 8-bit whole numbers.
+
+    A third of the normal images, 64 at most, drawn at random, finds the ranges of the activations;
+    the others calibrate.
+
+    Args:
+        source: what ``to_onnx`` wrote of one detector.
+        path: the file, which is replaced when it is there.
+        normal: at least 12 normal images that the detector was not trained on (the p-values of
+            others would be too large), and that are no test images.
+        labelled: a folder in MVTec layout, to measure the AUROC of both files on; or None.
+        seed: of the division.
+
+    Raises:
+        UsageError: an ensemble, a file that is quantised already, or libraries are missing.
+        DataError: too few normal images, or some that cannot be read.
+    """
+    require_libraries()
+    detector = OnnxDetector.load(source)
+    _refuse(detector, source)
+    views = _views(detector, normal)
+    ranges, rest = _divided(len(views), seed)
+    model = _quantised(source, detector.metadata.inputs[0], views[ranges])
+    calibration = _calibrated(detector, model, views[rest])
+    recalibrated(model, calibration)
+    facts = Quantised("int8", len(ranges), len(rest), seed)
+    metadata = replace(detector.metadata, calibration=calibration, sha256=UNSIGNED)
+
+    def content() -> bytes:
+        return described(model, replace(metadata, quantisation=asdict(facts)))
+
+    if labelled is not None:
+        after = OnnxDetector(open_session(content(), str(path)), metadata, path)
+        facts = _measured(facts, detector, after, labelled)
+    write_bytes(path, content())
+    return facts
+
+
+def _refuse(detector: OnnxDetector, source: Path) -> None:
+    if detector.metadata.quantisation:
+        raise UsageError(f"{source}: is quantised already; give the detector that it was made of")
+    if detector.method == "ensemble":
+        raise UsageError(
+            f"{source}: --int8 takes one detector, and this is an ensemble: quantise and serve "
+            "its best member"
+        )
+
+
+def _views(detector: OnnxDetector, normal: ImagesLike) -> Pixels:
+    source = open_source(normal)
+    if len(source) < LEAST:
+        raise DataError(f"--int8: {len(source)} normal images are too few; give {LEAST} or more")
+    (size,) = detector.image_sizes
+    batches = stream_pixels(source, (size,), _BATCH, on_bad="raise")
+    return np.concatenate([batch.views[size] for batch in batches])
+
+
+def _divided(count: int, seed: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    order = np.random.default_rng(seed).permutation(count)
+    first = min(count // 3, _MOST_FOR_RANGES)
+    return order[:first], order[first:]
+
+
+def _quantised(source: Path, name: str, views: Pixels) -> Any:
+    """The model, quantised with the ranges that these images span."""
+    import onnx
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with TemporaryDirectory() as folder:
+        prepared, made = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
+        quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        quantize_static(
+            str(prepared),
+            str(made),
+            _Reader(name, views),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            op_types_to_quantize=_OPERATIONS,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        return onnx.load(str(made))
+
+
+class _Reader:
+    """Batches as onnxruntime's quantisation asks for them."""
+
+    def __init__(self, name: str, views: Pixels) -> None:
+        self._left: Iterator[dict[str, Pixels]] = (
+            {name: views[at : at + _BATCH]} for at in range(0, len(views), _BATCH)
+        )
+
+    def get_next(self) -> Mapping[str, Pixels] | None:
+        """The next batch; None at the end."""
+        return next(self._left, None)
+
+
+def _calibrated(detector: OnnxDetector, model: Any, views: Pixels) -> Calibration:
+    session = open_session(model.SerializeToString(), "the quantised graph")
+    scorer = OnnxDetector(session, detector.metadata, detector.path)
+    (size,) = detector.image_sizes
+    found = [
+        scorer.scored_pixels({size: views[at : at + _BATCH]}) for at in range(0, len(views), _BATCH)
+    ]
+    maps = [each.maps for each in found if each.maps is not None]
+    peaks = [each.reshape(len(each), -1).max(axis=1).astype(np.float64) for each in maps]
+    scores = np.concatenate([each.scores for each in found])
+    return Calibration(scores, np.concatenate(peaks) if peaks else None)
+
+
+def _measured(
+    facts: Quantised, before: OnnxDetector, after: OnnxDetector, labelled: Path
+) -> Quantised:
+    """With the AUROC of both; nothing is chosen by it."""
+    from oddlens.evaluation.metrics import auroc
+
+    test = read_layout(labelled).test
+    labels = [each.is_anomaly for each in test]
+    files = [each.path for each in test]
+    values = [
+        auroc(each.predict(files, maps=False, on_bad="raise").scores, labels)
+        for each in (before, after)
+    ]
+    return replace(
+        facts,
+        test_images=len(test),
+        auroc_float=values[0],
+        auroc_int8=values[1],
+        auroc_loss=values[0] - values[1],
+    )
