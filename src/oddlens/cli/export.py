@@ -85,4 +85,4 @@ def _in_whole_numbers(
 
     found = asdict(to_int8(made, out, normal, labelled=labelled))
     told = {name: value for name, value in found.items() if value is not None}
-    return {"megabytes": round(out.stat().st_size / 1e6, 2), "largest_deviation": None, **told}
+    return {"megabytes": round(out.stat().st_size / 1e6, 2), **told}

@@ -178,13 +178,13 @@ def _measured(
     facts: Quantised, before: OnnxDetector, after: OnnxDetector, labelled: Path
 ) -> Quantised:
     """With the AUROC of both; nothing is chosen by it."""
-    from oddlens.evaluation.metrics import auroc
+    from sklearn.metrics import roc_auc_score
 
     test = read_layout(labelled).test
     labels = [each.is_anomaly for each in test]
     files = [each.path for each in test]
     values = [
-        auroc(each.predict(files, maps=False, on_bad="raise").scores, labels)
+        float(roc_auc_score(labels, each.predict(files, maps=False, on_bad="raise").scores))
         for each in (before, after)
     ]
     return replace(
