@@ -11,8 +11,8 @@ import onnx
 import pytest
 from PIL import Image
 
-from oddlens.errors import DataError, UsageError
-from oddlens.export import load_onnx, to_onnx
+from oddlens.errors import DataError, OddlensError, UsageError
+from oddlens.export import int8, load_onnx, to_onnx
 from oddlens.export.int8 import Quantised, to_int8
 from oddlens.export.onnx_detector import OnnxDetector
 from oddlens.export.write import Exported
@@ -92,6 +92,31 @@ def test_the_file_says_what_it_is_and_what_it_costs(pair: Pair, labelled: Path) 
     assert told["auroc_int8"] == pytest.approx(auroc(after.predict(files).scores, odd))
     assert told["auroc_loss"] == pytest.approx(told["auroc_float"] - told["auroc_int8"])
     assert before.metadata.quantisation == {}
+
+
+def test_what_is_no_network_is_left_as_it_is(pair: Pair) -> None:
+    _, after, _ = pair
+    graph = onnx.load(str(after.path)).graph
+    made = {name: node for node in graph.node for name in node.output}
+    for node in graph.node:
+        if node.op_type == "Conv":
+            source = made.get(node.input[1])
+            name = node.input[1] if source is None else source.input[0]
+            assert (source is not None) is (".weight" in name)
+
+
+def test_scores_that_lost_touch_are_refused(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(int8, "LEAST_AGREEMENT", 1.1)
+        with pytest.raises(OddlensError, match="without --int8"):
+            to_int8(pair[0].path, tmp_path / "m.onnx", pictures(COUNT, seed=2))
+    assert not (tmp_path / "m.onnx").exists()
+    for after in (np.zeros(9), -np.arange(9.0)):  # one for all, and upside down
+        with pytest.raises(OddlensError, match="without --int8"):
+            int8._agreement(np.arange(9.0), after, tmp_path)
+    assert int8._agreement(np.arange(9.0), np.arange(9.0) ** 3, tmp_path) == pytest.approx(1)
 
 
 def test_what_cannot_be_made_so_is_told(pair: Pair, tmp_path: Path) -> None:

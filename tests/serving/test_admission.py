@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 from pydantic import ValidationError
 from starlette.testclient import TestClient
 
@@ -17,7 +16,7 @@ from oddlens.export.onnx_detector import OnnxDetector
 from oddlens.serving.admission import Gate, Pace
 from oddlens.serving.app import create_app
 from oddlens.serving.faults import RefusedError
-from oddlens.serving.settings import Settings
+from oddlens.serving.settings import MOST_PIXELS, Settings
 from tests.serving.conftest import HERE
 from tests.serving.toy import grey
 
@@ -89,7 +88,7 @@ def test_limits_that_contradict_one_another_are_refused() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"max_pixels": Image.MAX_IMAGE_PIXELS + 1},  # the decoder would refuse them
+        {"max_pixels": MOST_PIXELS + 1},  # the decoder would refuse them
         {"answer_seconds": math.inf},
         {"receive_seconds": math.nan},
     ],

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from oddlens.errors import DataError, UsageError
+from oddlens.errors import DataError, OddlensError, UsageError
 from oddlens.export.metadata import UNSIGNED
 from oddlens.export.onnx_detector import OnnxDetector, open_session
 from oddlens.export.p_value import recalibrated
@@ -23,16 +23,22 @@ from oddlens.export.write import described, require_libraries
 from oddlens.files import write_bytes
 from oddlens.images import ImagesLike, open_source, read_layout, stream_pixels
 from oddlens.images.pixels import Pixels
-from oddlens.scoring import Calibration
+from oddlens.predictions import FloatArray
+from oddlens.scoring import Calibration, Scored
 
 LEAST = 12
 """Normal images below which it is refused: a third finds the ranges, the rest calibrates."""
 _MOST_FOR_RANGES = 64
 """More hardly widen a range (our choice)."""
 _BATCH = 8
-_OPERATIONS = ["Conv"]
-"""What is quantised: nearly all of the time goes there. Distances in a memory and what brings
-cues to one unit stay as they are, since they live by small differences."""
+_OPERATION, _WEIGHT = "Conv", ".weight"
+"""What is quantised: convolutions with weights of a network, where most of the time goes. Those of
+a graph's own (the distances of a memory, the smoothing of maps) stay as they are: they live by
+small differences, and scores lose all sense when they are quantised."""
+LEAST_AGREEMENT = 0.0
+"""Rank correlation of the scores before and after, over normal images, that must be exceeded. It
+finds networks that fell silent, and no more: normal images are much alike, so that detectors whose
+ranking of defects is kept agree little on them. What is lost, labelled images tell."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ class Quantised:
         range_images: normal images that the ranges were found on.
         calibration_images: others, that p-values and thresholds rest on.
         split_seed: of the division into both.
+        agreement: rank correlation of the scores before and after, over the calibration images.
         test_images: labelled images, 0 where there were none; neither part holds any of them.
         auroc_float: of the file before, or None without labelled images.
         auroc_int8: of the file after, or None.
@@ -54,6 +61,7 @@ class Quantised:
     range_images: int
     calibration_images: int
     split_seed: int
+    agreement: float
     test_images: int = 0
     auroc_float: float | None = None
     auroc_int8: float | None = None
@@ -79,6 +87,7 @@ def to_int8(
     Raises:
         UsageError: an ensemble, a file that is quantised already, or libraries are missing.
         DataError: too few normal images, or some that cannot be read.
+        OddlensError: the scores after have lost touch with those before.
     """
     require_libraries()
     detector = OnnxDetector.load(source)
@@ -86,9 +95,14 @@ def to_int8(
     views = _views(detector, normal)
     ranges, rest = _divided(len(views), seed)
     model = _quantised(source, detector.metadata.inputs[0], views[ranges])
-    calibration = _calibrated(detector, model, views[rest])
+    found = _scored(_running(detector, model), views[rest])
+    agreement = _agreement(_scored(detector, views[rest]).scores, found.scores, path)
+    peaks = None
+    if found.maps is not None:
+        peaks = found.maps.reshape(len(rest), -1).max(axis=1).astype(np.float64)
+    calibration = Calibration(found.scores, peaks)
     recalibrated(model, calibration)
-    facts = Quantised("int8", len(ranges), len(rest), seed)
+    facts = Quantised("int8", len(ranges), len(rest), seed, agreement)
     metadata = replace(detector.metadata, calibration=calibration, sha256=UNSIGNED)
 
     def content() -> bytes:
@@ -135,13 +149,17 @@ def _quantised(source: Path, name: str, views: Pixels) -> Any:
     with TemporaryDirectory() as folder:
         prepared, made = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
+        nodes = onnx.load(str(prepared)).graph.node
+        convolutions = [node for node in nodes if node.op_type == _OPERATION]
+        own = [node.name for node in convolutions if _WEIGHT not in node.input[1]]
         quantize_static(
             str(prepared),
             str(made),
             _Reader(name, views),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
-            op_types_to_quantize=_OPERATIONS,
+            op_types_to_quantize=[_OPERATION],
+            nodes_to_exclude=own,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
@@ -161,17 +179,31 @@ class _Reader:
         return next(self._left, None)
 
 
-def _calibrated(detector: OnnxDetector, model: Any, views: Pixels) -> Calibration:
+def _running(detector: OnnxDetector, model: Any) -> OnnxDetector:
     session = open_session(model.SerializeToString(), "the quantised graph")
-    scorer = OnnxDetector(session, detector.metadata, detector.path)
+    return OnnxDetector(session, detector.metadata, detector.path)
+
+
+def _scored(detector: OnnxDetector, views: Pixels) -> Scored:
     (size,) = detector.image_sizes
-    found = [
-        scorer.scored_pixels({size: views[at : at + _BATCH]}) for at in range(0, len(views), _BATCH)
-    ]
+    parts = [views[at : at + _BATCH] for at in range(0, len(views), _BATCH)]
+    found = [detector.scored_pixels({size: part}) for part in parts]
     maps = [each.maps for each in found if each.maps is not None]
-    peaks = [each.reshape(len(each), -1).max(axis=1).astype(np.float64) for each in maps]
     scores = np.concatenate([each.scores for each in found])
-    return Calibration(scores, np.concatenate(peaks) if peaks else None)
+    return Scored(scores, {}, np.concatenate(maps) if maps else None)
+
+
+def _agreement(before: FloatArray, after: FloatArray, path: Path) -> float:
+    from scipy.stats import spearmanr
+
+    same = after.std() == 0 or before.std() == 0
+    agreement = 0.0 if same else float(spearmanr(before, after).statistic)
+    if not agreement > LEAST_AGREEMENT:
+        raise OddlensError(
+            f"{path}: not written, since this detector loses in whole numbers what it sees (its "
+            f"scores agree with those before by {agreement:.2f}): export it without --int8"
+        )
+    return agreement
 
 
 def _measured(

@@ -36,7 +36,7 @@ def _counted(calibration: Calibration) -> tuple[list[Any], list[Any]]:
     def named(name: str) -> str:
         return _PREFIX + name
 
-    steps = [
+    steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
         ("Unsqueeze", ["score", named("axis")], "column", {}),
         ("GreaterOrEqual", [named("held_out"), named("column")], "above", {}),
         ("Cast", [named("above")], "each", {"to": TensorProto.DOUBLE}),

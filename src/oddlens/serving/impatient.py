@@ -56,7 +56,8 @@ def impatient(seconds: float) -> type[H11Protocol]:
 
         def resume_writing(self) -> None:
             self._stop_waiting()
-            if self.cycle is None or self.cycle.response_complete:
+            # There is no cycle (None) before the first request.
+            if getattr(self.cycle, "response_complete", True):
                 self._wait()
             super().resume_writing()
 
