@@ -1,10 +1,11 @@
-"""The few numbers that README.md leads with: one row a data set, the best detector on it."""
+"""The few numbers that README.md leads with: SSM on defects, the best detector on classes."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+from benchmarks.pretrained_tables import PRETRAINED
 from benchmarks.table_cells import (
     DATA,
     RESULTS,
@@ -19,6 +20,7 @@ from oddlens.evaluation.summary import published
 from oddlens.images.catalogue import CATALOGUE
 from oddlens.tables.by_class import headlines, mean_of
 from oddlens.tables.cells import NOT_RUN, UNKNOWN, markdown
+from oddlens.tables.few_anomalies import curves, others
 from oddlens.tables.names import SUMMARY
 from oddlens.tables.told import budget, data_title, some_classes, title_of
 
@@ -26,15 +28,19 @@ LOCALIZATION = "ssm_localization"
 REFERENCES = ROOT / "benchmarks" / "references.json"
 LABELS = ("default", "surface")
 """Labels of the runs that the documents lead with: as it comes, and ``subject=surface``."""
+SUBJECTS = {("bottle", "anomem"): "", ("magnetic_tile", "surface, evened"): ", `subject=surface`"}
+"""The run on a pretrained encoder that the documents lead with, by data and label."""
+GAMMA = 0.05
 ONE_VS_ALL = "one-vs-all"
 HEADERS = ("question", "data", "detector", "training", "image AUROC", "pixel AUROC", "published")
 
 
 def headline(folder: Path = RESULTS) -> str:
-    """Where is the defect, and which kind of thing is it: our best beside what others published."""
-    rows = [row for data in DATA for row in _defects(data, folder)]
-    rows += [_classes(data, folder) for data in SUMMARY]
-    files = [LOCALIZATION, *(f"one_vs_all_{each.replace('-', '_')}" for each in SUMMARY)]
+    """Where is the defect, and which kind of thing is it: ours beside what others published."""
+    rows = [row for data in DATA for row in (*_defects(data, folder), *_pretrained(data, folder))]
+    rows += [row for data in SUMMARY for row in (_classes(data, folder), *_labelled(data, folder))]
+    stems = (each.replace("-", "_") for each in SUMMARY)
+    files = [LOCALIZATION, PRETRAINED, *(f"one_vs_all_{each}" for each in stems)]
     absent = [each for each in files if not (folder / f"{each}.jsonl").exists()]
     note = "".join(
         f" Not run yet: there is no record in `results/{each}.jsonl`." for each in absent
@@ -67,6 +73,46 @@ def _defects(data: str, folder: Path) -> list[list[str]]:
         ]
         for (length, given), each in grouped(records, minutes, options).items()
     ]
+
+
+def _pretrained(data: str, folder: Path) -> list[list[str]]:
+    """AnoMem on a frozen encoder, as the subject asks for."""
+    return [
+        [
+            *("where is the defect?", DATA[data], f"AnoMem, pretrained encoder{asked}"),
+            f"{each['fit_seconds']:.0f} s, 1 thread",
+            *(percent([each], "image_auroc"), percent([each], "pixel_auroc"), UNKNOWN),
+        ]
+        for each in read(PRETRAINED, folder)
+        for asked in [SUBJECTS.get((data, str(each.get("label"))))]
+        if each.get("data") == data and asked is not None
+    ]
+
+
+def _labelled(data: str, folder: Path) -> list[list[str]]:
+    """With one labelled anomaly among twenty images, of any other class."""
+    rows = []
+    for curve in curves(data, folder):
+        point = curve.points().get(GAMMA)
+        if point is None or curve.draw != "all":
+            continue
+        first = curve.summaries[0]
+        which = some_classes(curve.classes, CATALOGUE[data].classes)
+        note = first.configuration.data_note
+        whose = ", ".join(filter(None, (data_title(data), note, f"{which} classes")))
+        beside = [
+            f"{who} {100 * by_gamma[GAMMA]:.1f}, all classes"
+            for (who, _), by_gamma in others(data).items()
+            if GAMMA in by_gamma
+        ]
+        rows.append(
+            [
+                *(f"the same, {GAMMA:.0%} labelled anomalies", whose, title_of(first)),
+                *(budget(first), f"{100 * point.mean:.1f}", UNKNOWN),
+                "; ".join(beside) or UNKNOWN,
+            ]
+        )
+    return rows
 
 
 def _classes(data: str, folder: Path) -> list[str]:

@@ -37,8 +37,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "k-means prototypes": {"memory": False},
     "plain distance": {"scaled_by": ()},
     "plain distance, k-means prototypes": {"memory": False, "scaled_by": ()},
+    "all three statistics": {"scaled_by": ("metric", "spread", "place")},
+    "judged by the mean of all scales": {"judged_by": "mean"},
     "surface, evened": {"subject": "surface"},
-    "surface, evened, single scale": {"subject": "surface", "scales": 1},
+    "surface, judged by the mean of all scales": {"subject": "surface", "judged_by": "mean"},
+    "surface, all three statistics": {
+        "subject": "surface",
+        "scaled_by": ("metric", "spread", "place"),
+    },
     "single scale": {"scales": 1},
     "mahalanobis": {"evidence": ("mahalanobis",), "memory": False},
 }

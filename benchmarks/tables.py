@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.anomem_ablation_tables import anomem_ablation
+from benchmarks.anomem_ablation_tables import anomem_ablation, no_ablation
 from benchmarks.headline_table import LABELS as HEADLINES
 from benchmarks.headline_table import LOCALIZATION, REFERENCES, headline
 from benchmarks.pretrained_tables import pretrained
@@ -43,6 +43,7 @@ from benchmarks.table_cells import (
 )
 from oddlens.errors import OddlensError
 from oddlens.tables import render, rewritten
+from oddlens.tables.by_class import by_class, variants
 from oddlens.tables.cells import NOT_RUN, UNKNOWN, distinct, markdown, spread, with_interval
 from oddlens.tables.picture import as_svg
 
@@ -182,10 +183,12 @@ OWN: dict[str, Callable[[Path], str]] = {
     "ssm_trials": ssm_trials,
     "ssm_ablations": ssm_ablations,
     "ablation_anomem_fashion_mnist": partial(anomem_ablation, "fashion-mnist"),
+    "one_vs_all_fashion_mnist": partial(by_class, "one-vs-all", "fashion-mnist", shown=no_ablation),
+    "variants_fashion_mnist": partial(variants, "fashion-mnist", shown=no_ablation),
     "pretrained": pretrained,
     "speed": speed,
 }
-"""The tables of this repository's own scripts."""
+"""The tables of this repository's own scripts, and those of the library that are too much here."""
 
 
 def table(name: str, folder: Path = RESULTS) -> str:

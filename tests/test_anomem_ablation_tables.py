@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.anomem_ablation_tables import anomem_ablation
+from benchmarks.tables import table as table_of
 from oddlens.detectors.anomem import AnoMem
 from oddlens.evaluation.records import Record
 from oddlens.tables.by_class import by_class, variants
@@ -61,10 +62,15 @@ def test_several_rows_come_from_one_fit(tmp_path: Path) -> None:
     assert cells(table, same, "one Gaussian of the last scale (SSD)")[2] == "90.0"
     assert cells(table, "one scale of the three", "scale 2")[2] == "62.0"
     assert cells(table, "beta, by default 8", "16")[:3] == ["not run"] * 3
-    assert "not run" in by_class(
-        "one-vs-all", DATA, folder
-    )  # a single pass belongs in no other table
-    assert "not run" in variants(DATA, folder)
+
+
+def test_a_single_pass_is_in_no_other_table_of_ours_and_in_all_of_others(tmp_path: Path) -> None:
+    three = {f"scale {s}": 0.6 for s in (1, 2, 3)}
+    folder = kept(tmp_path, record("dress", three), record("dress", three, beta=16), data=DATA)
+    for name in ("one_vs_all_fashion_mnist", "variants_fashion_mnist"):
+        assert "not run" in table_of(name, folder)
+    assert "| dress | 77.0" in by_class("one-vs-all", DATA, folder)
+    assert "`beta=16`" in variants(DATA, folder)
 
 
 def test_variants_go_to_their_rows(tmp_path: Path) -> None:

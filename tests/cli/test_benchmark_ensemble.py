@@ -63,6 +63,8 @@ def test_labelled_anomalies_go_to_the_member_that_learns_from_them(
     assert outcome.code == 0, outcome.err
     record = only_record(tmp_path / "few_anomalies_digits.jsonl")
     assert record.setting["gamma"] == 0.1
+    # Of n training images and a anomalies, a tenth is labelled: a = n / 9.
+    assert record.fit["labelled_anomalies"] == round(record.metrics.n_train / 9) > 0
 
 
 def test_it_localizes_within_a_budget_that_its_members_share(run: Run, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from oddlens.evaluation.kept_scores import KeptScores, keep_scores
+from oddlens.evaluation.metrics import auroc
 from oddlens.evaluation.records import RecordFile
 from tests.cli.conftest import Run
 from tests.evaluation.made_records import made
@@ -47,16 +48,18 @@ def test_delong_and_the_noise_of_seeds(run: Run, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat([False, True], [5, 15])
     for method, seed in product(("toy", "new"), (0, 1)):
-        record = made("a", seed, method=method)
         kept = KeptScores(rng.normal(size=20), labels, np.arange(20))
+        record = made("a", seed, auroc(kept.scores, labels), method=method)
         name = keep_scores(tmp_path / "scores", record.key, kept)
         file.append(record.model_copy(update={"scores": name}))
     call = ("compare", "toy", "new", "--results", tmp_path, "--scores", tmp_path / "scores")
     outcome = run(*call)
     assert outcome.code == 0, outcome.err
     assert outcome.out.count("DeLong p = ") == 2
-    assert "seeds move the difference of a class by ± 0.0; the mean by ± 0.0" in outcome.out
     (told,) = json.loads(run(*call, "--json").out)["comparisons"]
+    noise = [f"{100 * told['seed_noise'][name]:.1f}" for name in ("seed_deviation", "mean_error")]
+    wanted = "seeds move the difference of a class by ± {}; the mean by ± {}".format(*noise)
+    assert wanted in outcome.out
     assert [each["seed"] for each in told["trials"]] == [0, 1]
     assert all(0 <= each["p_value"] <= each["p_value_after_holm"] for each in told["trials"])
     assert told["seed_noise"]["classes"] == 1

@@ -87,7 +87,7 @@ def test_features_are_measured_with_nothing_recalled() -> None:
     share = max(0.1, 16 / (16 + 30))
     covariance = (1 - share) * covariance + share * covariance.diagonal().mean() * torch.eye(16)
     wanted = torch.einsum("ni,ij,nj->n", away, torch.linalg.inv(covariance), away)
-    found = wide["features scale 3"][:, 0, 0].double()
+    found = wide["features scale 3"].judged[:, 0, 0].double()
     torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
 
 
@@ -147,6 +147,16 @@ def test_with_enough_anomalies_the_learned_distance_is_the_score(
         assert np.allclose(found.scores, (own + others) / 2)
     loaded = oddlens.load(detector.save(tmp_path / "m"), device="cpu")
     assert np.array_equal(loaded.score(blobs(5, 5)), found.scores[:5])
+
+
+def test_alone_the_learned_distance_has_no_share_to_tell() -> None:
+    options = {**TINY, "memory": False, "turned": False, "evidence": ("distance",)}
+    detector = AnoMem(**options).fit(
+        blobs(20), anomalies=blobs(6, 9, odd=True), epochs=1, device="cpu"
+    )
+    assert detector.standardiser is not None
+    assert detector.standardiser.vote is None
+    assert "weight of the learned distance" not in detector.diagnostics
 
 
 def test_a_weight_is_a_share() -> None:

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 import oddlens
 from oddlens.detectors.anomem import AnoMem
-from oddlens.detectors.anomem_frozen import NormalDeviations, recall_loss, resized, smoothed
+from oddlens.detectors.anomem_frozen import (
+    Frozen,
+    NormalDeviations,
+    recall_loss,
+    resized,
+    smoothed,
+)
 from oddlens.errors import ArtifactError, UsageError
 from oddlens.evaluation.metrics import auroc
 from oddlens.networks import pretrained
@@ -41,6 +47,12 @@ def plates(count: int, seed: int = 0, *, odd: bool = False) -> NDArray[np.uint8]
             grey[y : y + 8, x : x + 8] = 250
         image[:] = np.clip(grey, 0, 255).astype(np.uint8)[..., None]
     return images
+
+
+def statistics_of(detector: AnoMem) -> list[NormalDeviations]:
+    """What it knows of normal deviations, shallow to deep."""
+    (frozen,) = (module for module in detector.modules() if isinstance(module, Frozen))
+    return [each for each in frozen.normal if isinstance(each, NormalDeviations)]
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +92,44 @@ def test_a_surface_is_compared_with_itself_in_even_light() -> None:
         detector.network.encoder(images * 2 - 1), encoder(evened(images) * 2 - 1), strict=True
     ):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_the_deepest_scale_judges_and_all_are_shown() -> None:
+    options = {"encoder": "toy", "image_size": SIDE, "slots": 8, "scales": 2}
+    detector = AnoMem(**options).fit(plates(20), seed=1, device="cpu")
+    images = torch.from_numpy(plates(4, 7, odd=True)).permute(0, 3, 1, 2).float() / 255
+    found = detector.raw_cues(images)
+    last = detector.network(images)[-1]
+    deepest = statistics_of(detector)[-1]
+    judged = resized(smoothed(resized(deepest(last), SIDE // 4), 1.0), SIDE)
+    wanted = judged.flatten(1).double().topk(SIDE * SIDE // 100, dim=1).values.mean(dim=1)
+    torch.testing.assert_close(found.scores["memory"], wanted, rtol=1e-4, atol=1e-5)
+    all_judge = AnoMem(**options, judged_by="mean").fit(plates(20), seed=1, device="cpu")
+    torch.testing.assert_close(
+        all_judge.raw_cues(images).maps["memory"], found.maps["memory"], rtol=1e-4, atol=1e-5
+    )
+    shown = found.maps["memory"].flatten(1).double().topk(SIDE * SIDE // 100, dim=1).values
+    torch.testing.assert_close(
+        all_judge.raw_cues(images).scores["memory"], shown.mean(dim=1), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "statistics"),
+    [
+        ({}, ("metric", "place")),
+        ({"subject": "surface"}, ("spread", "place")),
+        ({"scaled_by": []}, ()),
+        ({"subject": "surface", "scaled_by": ["metric"]}, ("metric",)),
+    ],
+)
+def test_what_scales_a_deviation(options: dict[str, Any], statistics: tuple[str, ...]) -> None:
+    detector = AnoMem(encoder="toy", image_size=SIDE, slots=8, scales=2, **options)
+    detector.fit(plates(12), seed=1, device="cpu")
+    for normal in statistics_of(detector):
+        assert ("metric" in statistics) != torch.equal(normal.metric, torch.eye(len(normal.metric)))
+        assert ("spread" in statistics) != bool((normal.spread == 1).all())
+        assert ("place" in statistics) != bool((normal.place_mean == normal.place_mean[0, 0]).all())
 
 
 def test_the_encoder_is_the_published_one_after_fitting(fitted: AnoMem) -> None:

@@ -168,7 +168,8 @@ def test_only_images_that_both_could_read_are_tested(tmp_path: Path) -> None:
     kept = read_scores(tmp_path, second)
     assert kept is not None
     part = KeptScores(kept.scores[10:], kept.labels[10:], kept.places[10:])
-    metrics = second.metrics.model_copy(update={"n_normal": 30})
+    of_part = {"n_normal": 30, "image_auroc": auroc(part.scores, part.labels)}
+    metrics = second.metrics.model_copy(update=of_part)
     second = second.model_copy(
         update={"scores": keep_scores(tmp_path, "other", part), "metrics": metrics}
     )
@@ -186,7 +187,8 @@ def test_scores_of_different_test_images_are_refused(tmp_path: Path) -> None:
     assert kept is not None
     turned = KeptScores(kept.scores, kept.labels[::-1].copy(), kept.places)
     keep_scores(tmp_path, second.key, turned)
-    metrics = second.metrics.model_copy(update={"n_normal": 40, "n_anomalous": 60})
+    of_turned = {"image_auroc": auroc(kept.scores, turned.labels)}
+    metrics = second.metrics.model_copy(update=of_turned)
     with pytest.raises(DataError, match="of different test images"):
         compare(
             [first, second.model_copy(update={"metrics": metrics})],

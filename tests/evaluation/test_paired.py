@@ -97,6 +97,9 @@ def test_where_neither_is_better_p_is_uniform() -> None:
 def test_mistakes() -> None:
     with pytest.raises(DataError, match="two images of either kind"):
         delong_paired([1, 2, 3], [1, 2, 3], [1, 0, 0])
+    for other in ([1, 2, 3], [[1, 2], [3, 4]]):
+        with pytest.raises(DataError, match="of the same images"):
+            delong_paired([1, 2, 3, 4], other, [1, 1, 0, 0])
     with pytest.raises(UsageError, match="confidence"):
         delong_paired([1, 2, 3, 4], [1, 2, 3, 4], [1, 1, 0, 0], confidence=1)
 
@@ -133,7 +136,6 @@ def test_the_split_agrees_with_the_analysis_of_variance() -> None:
     assert found.seed_deviation**2 == pytest.approx(within)
     assert found.class_deviation**2 == pytest.approx((f - 1) * within / 4)
     assert found.mean_error == pytest.approx((within / 24) ** 0.5)
-    assert found.share == pytest.approx(within / (within + (f - 1) * within / 4))
     assert found.classes == 6
 
 
@@ -156,5 +158,18 @@ def test_classes_of_one_seed_tell_nothing() -> None:
     # By hand: deviations of 0.1, squares of 0.02 over one degree of freedom.
     assert (found.classes, found.class_deviation) == (1, 0.0)
     assert found.seed_deviation == pytest.approx(0.02**0.5)
-    assert found.mean_error == pytest.approx((0.02 / 2) ** 0.5)
-    assert found.share == 1.0
+    # The mean over both: a is known to 0.02 / 2, and b to 0.02.
+    assert found.mean_error == pytest.approx((0.02 / 2 + 0.02) ** 0.5 / 2)
+
+
+def test_the_error_of_the_mean_is_its_deviation_over_trainings() -> None:
+    rng = np.random.default_rng(2)
+    seeds = {"a": 3, "b": 2, "c": 1, "d": 1}
+    means, told = [], []
+    for _ in range(4000):
+        drawn = {name: dict(enumerate(rng.normal(size=size))) for name, size in seeds.items()}
+        means.append(np.mean([np.mean(list(each.values())) for each in drawn.values()]))
+        found = seed_noise(drawn)
+        assert found is not None
+        told.append(found.mean_error**2)
+    assert np.mean(told) == pytest.approx(np.var(means), rel=0.1)

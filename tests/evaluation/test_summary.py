@@ -87,7 +87,7 @@ def test_numbers_for_people() -> None:
 
 
 def test_an_option_that_came_later_parts_only_what_it_would_have_changed() -> None:
-    old = {"preset": "compact", "scales": 3}
+    old = {"preset": "compact", "scales": 3, "encoder": "compact"}
     new = {**old, "subject": "object", "collapse": "refuse", "distance_weight": "auto"}
 
     def tables(few: int, **other: Any) -> int:
@@ -98,4 +98,15 @@ def test_an_option_that_came_later_parts_only_what_it_would_have_changed() -> No
 
     assert tables(0) == 1
     assert tables(9) == 2  # the distance had another share of the score
-    assert tables(0, subject="surface") == 2
+    frozen = {"encoder": "efficientnet_lite0"}
+    assert tables(0, judged_by="deepest", scaled_by=None) == 1
+    assert tables(0, **frozen) == 2
+
+
+def test_what_only_a_frozen_encoder_reads_parts_its_records_alone() -> None:
+    def tables(encoder: str) -> int:
+        configs = ({"encoder": encoder, "subject": each} for each in ("object", "surface"))
+        return len(summarise([made("a", method="anomem", config=each) for each in configs]))
+
+    assert tables("compact") == 1
+    assert tables("efficientnet_lite0") == 2

@@ -120,3 +120,12 @@ def test_one_cue_may_have_its_own_share(how: Fusion) -> None:
     alone = plain.with_vote("b", 1.0, normal, how)
     assert np.array_equal(alone.fused(new, how), plain(new)["b"])
     assert Standardiser.from_json(json.loads(json.dumps(voting.to_json()))) == voting
+
+
+@pytest.mark.parametrize("cues", [["a"], ["b", "c"]])
+def test_a_vote_of_a_cue_that_is_not_there_or_alone_is_damage(cues: list[str]) -> None:
+    scores = {name: [1.0, 2.0] for name in cues}
+    saved = Standardiser.fit(scores).to_json()
+    vote = {"cue": "a", "weight": 0.5, "mean": 0.0, "std": 1.0}
+    with pytest.raises(ArtifactError, match="'a' has a vote"):
+        Standardiser.from_json({**saved, "vote": vote})

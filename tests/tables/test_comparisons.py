@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,15 @@ def test_pairs_that_were_measured_alike_and_no_others(folder: Path) -> None:
     assert cells[2:4] == ["MultiTask", "MultiCue"]
     # By hand: the differences add up to 0.09, over six classes.
     assert cells[5:] == ["6", "+1.5", "1 : 5", f"{p_value:.2g}", "0.031", "–"]
+
+
+def test_the_same_minutes_on_other_threads_are_told(tmp_path: Path) -> None:
+    file = RecordFile(tmp_path / "one_vs_all_digits.jsonl")
+    for method, threads in (("multitask", 1), ("multicue", 2)):
+        origin = {"hardware": {"cpu": "A CPU", "device": "cpu", "cores": 2, "threads": threads}}
+        about: dict[str, Any] = {"method": method, "minutes": 5.0, "epochs": None}
+        file.append(made("0", data="digits", provenance=origin, **about))
+    assert "| 5 min, 1 thread against 5 min, 2 threads |" in comparisons(tmp_path)
 
 
 def test_without_a_pair(tmp_path: Path) -> None:

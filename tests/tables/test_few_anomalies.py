@@ -49,7 +49,11 @@ def test_one_vs_all_is_gamma_zero_where_all_else_is_the_same(tmp_path: Path) -> 
     plain.append(made("coat", 0, 0.2, **about))
     (curve,) = curves("fashion-mnist", tmp_path)
     assert {gamma: round(p.mean, 3) for gamma, p in curve.points().items()} == {0: 0.7, 0.05: 0.9}
+    *_, first, second = few_anomalies("fashion-mnist", tmp_path).split("\n\n")
+    assert first.endswith("few_anomalies_fashion_mnist.jsonl`.")
+    assert second.endswith("one_vs_all_fashion_mnist.jsonl`.")
     file.append(one("bag", 0.75, 0.0, "none"))  # the protocol's own comes before
+    assert "/one_vs_all" not in few_anomalies("fashion-mnist", tmp_path)
     (curve,) = curves("fashion-mnist", tmp_path)
     assert round(curve.points()[0].mean, 3) == 0.75
 

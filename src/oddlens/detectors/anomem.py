@@ -194,8 +194,8 @@ class AnoMem(Detector):
         scores: dict[str, Tensor] = {}
         maps: dict[str, Tensor] = {}
         for name, odd in self.maps(self.baselines(recalls)).items():
-            scores[name] = self._pooled(odd)
-            maps[name] = _as_large(odd, images)
+            scores[name] = self._pooled(odd.judged)
+            maps[name] = _as_large(odd.shown, images)
         if bool(self.has_head):
             scores["distance"] = self.head([recall.deviation for recall in recalls]).double()
         if "mahalanobis" in self.config.evidence:
@@ -261,7 +261,7 @@ class AnoMem(Detector):
             name: round(value, 3) for name, value in found.items()
         }
         weighed = self.weighed_cue()
-        if weighed is not None:
+        if weighed is not None and set(self.config.evidence) != {"distance"}:
             self.diagnostics["weight of the learned distance"] = weighed[1]
         # Nothing collapses that starts from k-means on fixed features; alike features are no fault.
         if not self.config.frozen and self.config.memory and "memory" in self.config.evidence:

@@ -15,7 +15,7 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from oddlens.detectors.anomem_frozen import Frozen
+from oddlens.detectors.anomem_frozen import Frozen, OddMap
 from oddlens.detectors.anomem_kmeans import set_prototypes
 from oddlens.detectors.anomem_options import AnoMemOptions, Kind
 from oddlens.detectors.anomem_spread import DeviationSpread, SpreadMoments
@@ -97,8 +97,8 @@ class ScaleMaps(nn.Module):
         kinds = kinds_of(config) if config.measure == "spread" else ()
         self.spreads = nn.ModuleDict({kind: DeviationSpread(channels, sides) for kind in kinds})
 
-    def forward(self, recalls: Recalls) -> dict[str, Tensor]:
-        """Squared distances by cue, ``(N, h_s, w_s)``."""
+    def forward(self, recalls: Recalls) -> dict[str, OddMap]:
+        """Squared distances by cue, ``(N, h_s, w_s)``; shown is what is judged."""
         found = {}
         for kind, each in recalls.items():
             deviations = [recall.deviation for recall in each]
@@ -108,7 +108,7 @@ class ScaleMaps(nn.Module):
                 else [deviation.square().sum(dim=1) for deviation in deviations]
             )
             for scale, of_scale in enumerate(squared, start=1):
-                found[scale_cue(kind, scale)] = of_scale
+                found[scale_cue(kind, scale)] = OddMap(of_scale, of_scale)
         return found
 
     def moments(self) -> dict[str, SpreadMoments]:
@@ -136,15 +136,20 @@ class FrozenMaps(nn.Module):
     def __init__(self, config: AnoMemOptions, encoder: FrozenEncoder) -> None:
         super().__init__()
         self._smoothing, self._size = config.smoothing, config.image_size
-        surface = config.subject == "surface"
         self.kinds = nn.ModuleDict(
             {
-                kind: Frozen(encoder, config.slots, config.scaled_by, relative=surface)
+                kind: Frozen(
+                    encoder,
+                    config.slots,
+                    config.statistics,
+                    relative=config.subject == "surface",
+                    deepest=config.judged_by == "deepest",
+                )
                 for kind in kinds_of(config)
             }
         )
 
-    def forward(self, recalls: Recalls) -> dict[str, Tensor]:
+    def forward(self, recalls: Recalls) -> dict[str, OddMap]:
         """How unusual each pixel is, by cue, ``(N, S, S)``."""
         return {
             kind: part.maps(recalls[kind], self._size, self._smoothing)

@@ -16,6 +16,7 @@ tell (each can be left out, see the option ``scaled_by``):
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -131,6 +132,18 @@ def resized(maps: Tensor, size: int) -> Tensor:
     return F.interpolate(maps[:, None], (size, size), mode="bilinear", align_corners=False)[:, 0]
 
 
+class OddMap(NamedTuple):
+    """How unusual each place of images is.
+
+    Attributes:
+        judged: ``(N, h, w)``, what an image's score is read from.
+        shown: ``(N, H, W)``, the anomaly map.
+    """
+
+    judged: Tensor
+    shown: Tensor
+
+
 class Frozen(nn.Module):
     """What AnoMem does otherwise where the encoder is frozen.
 
@@ -139,6 +152,8 @@ class Frozen(nn.Module):
         slots: prototypes of each scale.
         scaled_by: which statistics scale a deviation: "metric", "spread", "place".
         relative: take the median of each image off its map.
+        deepest: read the score from the last scale alone. It sees the most around each place, by
+            which a defect is told from texture; the finer ones say better where it ends.
     """
 
     def __init__(
@@ -148,17 +163,19 @@ class Frozen(nn.Module):
         scaled_by: Sequence[str],
         *,
         relative: bool = False,
+        deepest: bool = True,
     ) -> None:
         super().__init__()
         self._scaled_by = frozenset(scaled_by)
         self._relative = relative
+        self._deepest = deepest
         self.normal = nn.ModuleList(
             NormalDeviations(slots, *each)
             for each in zip(encoder.channels, encoder.sides, strict=True)
         )
 
-    def maps(self, recalls: Sequence[Recall], size: int, sigma: float) -> Tensor:
-        """The mean over the scales of how unusual each position is, ``(N, size, size)``.
+    def maps(self, recalls: Sequence[Recall], size: int, sigma: float) -> OddMap:
+        """How unusual each position is, ``(N, size, size)``; shown is the mean over the scales.
 
         Args:
             recalls: shallow to deep.
@@ -171,11 +188,16 @@ class Frozen(nn.Module):
             resized(normal(recall), coarse)
             for normal, recall in zip(self.normal, recalls, strict=True)
         ]
-        maps = smoothed(torch.stack(each).mean(dim=0), sigma * coarse / size)
+        shown = self._finished(torch.stack(each).mean(dim=0), sigma * coarse / size)
+        judged = self._finished(each[-1], sigma * coarse / size) if self._deepest else shown
+        return OddMap(resized(judged, size), resized(shown, size))
+
+    def _finished(self, maps: Tensor, sigma: float) -> Tensor:
+        maps = smoothed(maps, sigma)
         if self._relative:
             # Another batch of a surface is unlike the training images everywhere; a defect is not.
             maps = maps - _median(maps.flatten(1))[:, None, None]
-        return resized(maps, size)
+        return maps
 
     def images_to_fit(self, train: int) -> int:
         """How many images ``fit`` looks at, of so many."""

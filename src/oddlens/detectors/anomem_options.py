@@ -25,6 +25,8 @@ FROZEN_DEFAULTS: dict[str, Any] = {
 """With a frozen encoder; chosen by defects pasted on held-out training images."""
 
 
+Statistic = Literal["metric", "spread", "place"]
+"""Of normal deviations on a frozen encoder."""
 Kind = Literal["memory", "kmeans", "features"]
 """Evidence that has maps."""
 
@@ -42,9 +44,15 @@ class AnoMemOptions(DetectorOptions):
     locality: int = Field(
         3, ge=1, le=15, description="frozen encoder: side over which features are averaged, odd"
     )
-    scaled_by: tuple[Literal["metric", "spread", "place"], ...] = Field(
-        ("metric", "spread", "place"),
-        description="frozen encoder: statistics of normal deviations that say how unusual one is",
+    scaled_by: tuple[Statistic, ...] | None = Field(
+        None,
+        description="frozen encoder: statistics of normal deviations that say how unusual one is, "
+        "of metric, spread and place; null: metric and place, for a surface spread and place",
+    )
+    judged_by: Literal["deepest", "mean"] = Field(
+        "deepest",
+        description="frozen encoder: the scales that the score is read from; the map shows the "
+        "mean of all in any case",
     )
     subject: Literal["object", "surface"] = Field(
         "object",
@@ -162,6 +170,13 @@ class AnoMemOptions(DetectorOptions):
     def frozen(self) -> bool:
         """Whether the encoder is a pretrained one."""
         return is_pretrained(self.encoder)
+
+    @property
+    def statistics(self) -> tuple[Statistic, ...]:
+        """What ``scaled_by`` asks for, or what suits the subject."""
+        if self.scaled_by is not None:
+            return self.scaled_by
+        return ("spread", "place") if self.subject == "surface" else ("metric", "place")
 
     @property
     def weights(self) -> tuple[float, ...]:

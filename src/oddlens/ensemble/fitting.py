@@ -175,6 +175,9 @@ def _account(ensemble: Ensemble, parts: Division, skipped: int, seconds: float) 
         "trained_on": len(parts.trained),
         "tuned_on": len(parts.scale),
         "calibrated_on": len(parts.calibration),
+        "labelled_anomalies": max(
+            each.fit_report.get("labelled_anomalies", 0) for each in members.values()
+        ),
         "skipped": skipped,
         "lowest_false_alarm_rate": 1 / (len(parts.calibration) + 1),
     }

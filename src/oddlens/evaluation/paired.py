@@ -9,6 +9,7 @@ from statistics import NormalDist, fmean
 import numpy as np
 from numpy.typing import ArrayLike
 
+from oddlens.errors import DataError
 from oddlens.evaluation.intervals import CONFIDENCE, check_options, delong_covariance
 
 
@@ -37,7 +38,8 @@ def delong_paired(
     The variance of the difference is c C cᵀ with c = (-1, 1) and C of ``delong_covariance``. It
     speaks of these two trained detectors and of other images; it does not know what another seed
     would have trained. Where both rank all pairs of images alike the variance is 0, and p is 1; a
-    difference without variance (one is right of every pair, the other wrong) has p = 0.
+    difference without variance (one is right of every pair, the other of none, or ties all) has
+    p = 0, which with few images says more than they can.
 
     Args:
         first: (N,) finite scores, higher = more anomalous.
@@ -46,11 +48,17 @@ def delong_paired(
         confidence: of the interval, in (0, 1).
 
     Raises:
-        DataError: see ``delong_covariance``.
+        DataError: the scores are not of the same images, or see ``delong_covariance``.
         UsageError: ``confidence`` is out of range.
     """
     check_options(1, confidence)
-    areas, covariance = delong_covariance(np.stack([np.ravel(first), np.ravel(second)]), labels)
+    rows = [np.asarray(each, dtype=np.float64) for each in (first, second)]
+    if rows[0].shape != rows[1].shape or rows[0].ndim != 1:
+        raise DataError(
+            "paired scores are of the same images, a number for each, but have shapes "
+            f"{rows[0].shape} and {rows[1].shape}"
+        )
+    areas, covariance = delong_covariance(np.stack(rows), labels)
     difference = float(areas[1] - areas[0])
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     deviation = max(variance, 0.0) ** 0.5
@@ -92,21 +100,16 @@ class SeedNoise:
     Attributes:
         seed_deviation: of one value, over trainings of the same class.
         class_deviation: of classes, over what seeds make of them; 0 where seeds explain it all.
-        mean_error: standard error that seeds alone give the mean over classes, if what a seed does
-            to one class is independent of what it does to another.
-        classes: with two seeds or more, which is what it comes from.
+        mean_error: standard error that seeds alone give the mean over all classes, if what a seed
+            does to one class is independent of what it does to another. Classes of a single seed
+            take part, with the noise that the others showed.
+        classes: with two seeds or more, which is what the deviations come from.
     """
 
     seed_deviation: float
     class_deviation: float
     mean_error: float
     classes: int
-
-    @property
-    def share(self) -> float:
-        """Of the variance of one value, the part that is of seeds, in [0, 1]."""
-        seeds, classes = self.seed_deviation**2, self.class_deviation**2
-        return seeds / (seeds + classes) if seeds + classes else 0.0
 
 
 def seed_noise(values: Mapping[str, Mapping[int, float]]) -> SeedNoise | None:
@@ -120,7 +123,7 @@ def seed_noise(values: Mapping[str, Mapping[int, float]]) -> SeedNoise | None:
         values: by class and seed, such as AUROCs or their differences.
 
     Returns:
-        The split over classes with at least two seeds; None where there is none.
+        The split, from classes with at least two seeds; None where there is none.
     """
     groups = [list(each.values()) for each in values.values() if len(each) > 1]
     if not groups:
@@ -139,6 +142,7 @@ def seed_noise(values: Mapping[str, Mapping[int, float]]) -> SeedNoise | None:
         mean_square = float((sizes * (means - grand) ** 2).sum()) / (count - 1)
         seeds_each = (total - float((sizes**2).sum()) / total) / (count - 1)
         between = max(0.0, (mean_square - within) / seeds_each)
-    # The mean over classes of each class's mean over its seeds.
-    error = float((within / sizes).sum()) ** 0.5 / count
+    # Of the mean over classes of each class's mean over its seeds.
+    every = [len(each) for each in values.values() if each]
+    error = sum(within / size for size in every) ** 0.5 / len(every)
     return SeedNoise(within**0.5, between**0.5, error, count)

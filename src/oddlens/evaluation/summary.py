@@ -83,21 +83,29 @@ class Configuration:
         )
 
 
-_LATER = {"anomem": {"subject": "object", "collapse": "refuse", "distance_weight": "auto"}}
+_LATER = {"anomem": {"collapse": "refuse", "distance_weight": "auto"}}
 """Options that were added when there were records, at the values that leave those as they are."""
+_OF_FROZEN = ("subject", "scaled_by", "judged_by")
+"""AnoMem's options that say nothing with an encoder that is trained."""
+_TRAINED = ("compact", "resnet18")
 _OF_ANOMALIES = ("distance_weight",)
 """Options that say nothing where no anomaly is labelled, and elsewhere changed the score."""
 
 
 def _filled(record: Record) -> dict[str, Any]:
-    """A record's configuration, with the options that came later and change nothing for it."""
+    """A record's configuration: options that came later and change nothing for it are filled in.
+
+    Those that say nothing for it are left out.
+    """
     labelled = record.fit.get("labelled_anomalies", 0) > 0
     later = {
         name: value
         for name, value in _LATER.get(record.method, {}).items()
         if not (labelled and name in _OF_ANOMALIES)
     }
-    return {**later, **record.config}
+    idle = _OF_FROZEN if record.config.get("encoder") in _TRAINED else ()
+    config = {name: value for name, value in record.config.items() if name not in idle}
+    return {**later, **config}
 
 
 def _hashes_targets(protocol: str) -> bool:

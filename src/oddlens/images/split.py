@@ -9,7 +9,7 @@ from oddlens.errors import DataError, UsageError
 SHARE = 0.2
 """The share that is held out where none is asked for."""
 MOST = 2000
-"""And the most images of it: 1,333 of them calibrate, which guarantees false-alarm rates down to
+"""And the most images of it: 1,334 of them calibrate, which guarantees false-alarm rates down to
 0.075 %; more would take minutes from training, for a fineness that nobody asked for (our choice).
 Sets of up to 10,000 images are not touched by it."""
 MIN_COUNT = 4

@@ -5,11 +5,18 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    model_validator,
+)
 
 from oddlens.errors import ArtifactError, DataError, UsageError
 from oddlens.scoring._arrays import FloatArray, as_scores
@@ -34,6 +41,12 @@ class _StandardiserJson(BaseModel):
     cues: Annotated[dict[str, _CueJson], Field(min_length=1)]
     reference: dict[str, list[FiniteFloat]] = Field(default_factory=dict)
     vote: _VoteJson | None = None
+
+    @model_validator(mode="after")
+    def _vote_among_others(self) -> Self:
+        if self.vote is not None and not {self.vote.cue} < self.cues.keys():
+            raise ValueError(f"cue {self.vote.cue!r} has a vote, but is not one of several cues")
+        return self
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -16,7 +16,6 @@ from oddlens.tables.told import (
     data_sets,
     data_title,
     file_of,
-    is_ablation,
     set_by_hand,
     some_classes,
     summaries_of,
@@ -28,9 +27,17 @@ PROTOCOL = "one-vs-all"
 REFERENCE = "multitask"
 """The method whose error others are held against."""
 
+Shown = Callable[[Summary], bool]
+"""Whether a table is to tell of a configuration."""
 
-def by_class(protocol: str, data: str, folder: Path, *, by_hand: bool = False) -> str:
-    """Every class and the mean, of each method, and what others published.
+
+def every_one(_: Summary) -> bool:
+    """All configurations."""
+    return True
+
+
+def by_class(protocol: str, data: str, folder: Path, shown: Shown = every_one) -> str:
+    """Every class and the mean, of each method as it comes, and what others published.
 
     A cell of one seed has its 95 % interval, one of several their deviation.
 
@@ -38,10 +45,10 @@ def by_class(protocol: str, data: str, folder: Path, *, by_hand: bool = False) -
         protocol: one-vs-all, style or another that has classes.
         data: the data set.
         folder: of the records.
-        by_hand: methods whose options were set by hand as well, not only as they come.
+        shown: of which configurations.
     """
-    every = _shown(protocol, data, folder)
-    found = [each for each in every if by_hand or not set_by_hand(each)]
+    every = summaries_of(protocol, data, folder)
+    found = [each for each in every if shown(each) and not set_by_hand(each)]
     file = file_of(protocol, data, folder)
     if not found:
         return f"{markdown(['class', 'AUROC'], [['all', NOT_RUN]])}\n\n{told_origin([], file)}"
@@ -53,10 +60,6 @@ def by_class(protocol: str, data: str, folder: Path, *, by_hand: bool = False) -
         parts.append(_classes(mine, data))
     parts += [_others(protocol, data), told_origin(found, file)]
     return "\n\n".join(part for part in parts if part)
-
-
-def _shown(protocol: str, data: str, folder: Path) -> list[Summary]:
-    return [each for each in summaries_of(protocol, data, folder) if not is_ablation(each)]
 
 
 def _copy(summary: Summary) -> tuple[str, str]:
@@ -123,7 +126,7 @@ def by_class_summary(protocol: str, sets: Sequence[str], folder: Path) -> str:
 
 def headlines(protocol: str, data: str, folder: Path) -> list[Summary]:
     """Of each method as it comes the table with the most classes, then with the longest budget."""
-    every = [each for each in _shown(protocol, data, folder) if not set_by_hand(each)]
+    every = [each for each in summaries_of(protocol, data, folder) if not set_by_hand(each)]
     best: dict[tuple[str, str], Summary] = {}
     for one in sorted(every, key=lambda each: (len(each.classes), _length(each))):
         best[one.configuration.method, one.configuration.data_sha256] = one
@@ -145,11 +148,17 @@ def _summary_row(one: Summary, title: str, data: str) -> list[str]:
 VARIANTS = ("method", "options", "budget", "classes", "AUROC", "each cue alone", "seeds")
 
 
-def variants(data: str, folder: Path, protocol: str = PROTOCOL) -> str:
-    """What options change: each variant below the same as it comes, on the variant's classes."""
-    every = _shown(protocol, data, folder)
+def variants(data: str, folder: Path, shown: Shown = every_one) -> str:
+    """What options change: each variant below the same as it comes, on the variant's classes.
+
+    Args:
+        data: the data set.
+        folder: of the records of one-vs-all.
+        shown: of which configurations.
+    """
+    every = [each for each in summaries_of(PROTOCOL, data, folder) if shown(each)]
     rows: list[list[str]] = []
-    shown: list[Summary] = []
+    told_of: list[Summary] = []
     for variant in sorted((each for each in every if set_by_hand(each)), key=_place):
         classes = list(variant.classes)
         usual = [
@@ -162,9 +171,9 @@ def variants(data: str, folder: Path, protocol: str = PROTOCOL) -> str:
             row = _variant(each, classes)
             if row not in rows:
                 rows.append(row)
-                shown.append(each)
+                told_of.append(each)
     table = markdown(VARIANTS, rows or [[NOT_RUN] * len(VARIANTS)])
-    return f"{table}\n\n{told_origin(shown, file_of(protocol, data, folder))}"
+    return f"{table}\n\n{told_origin(told_of, file_of(PROTOCOL, data, folder))}"
 
 
 def _variant(summary: Summary, classes: Sequence[str]) -> list[str]:
@@ -219,11 +228,6 @@ def _others(protocol: str, data: str) -> str:
         for each in published(protocol, data)
     ]
     return markdown(["published, not ours", "mean of all classes", "source"], rows) if rows else ""
-
-
-def style(folder: Path, data: str | None = None) -> str:
-    """The table of each data set that the style protocol was run on."""
-    return every_set("style", folder, data)
 
 
 def every_set(protocol: str, folder: Path, data: str | None = None) -> str:

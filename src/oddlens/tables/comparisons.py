@@ -1,4 +1,7 @@
-"""Which method is better, over classes: every pair that was measured alike."""
+"""Which method is better, over classes: every pair of methods as they come, measured alike.
+
+Of a method that was run with several budgets, it is the configuration that the summary tells of.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from oddlens.errors import DataError
 from oddlens.evaluation.compare import Comparison, compare
 from oddlens.evaluation.summary import Summary
 from oddlens.tables.by_class import headlines
-from oddlens.tables.cells import NOT_RUN, UNKNOWN, markdown
+from oddlens.tables.cells import NOT_RUN, UNKNOWN, distinct, markdown
 from oddlens.tables.provenance import named, told_origin
 from oddlens.tables.told import budget, data_sets, data_title, file_of, title_of
 
@@ -54,9 +57,11 @@ def _row(one: Summary, other: Summary, found: Comparison) -> list[str]:
     first, second = found.means
     wins, losses = found.wins
     noise = found.noise
+    # The same minutes may have had another number of threads.
+    budgets = " against ".join(distinct(map(budget, (one, other))))
     return [
         *(one.configuration.protocol, data_title(one.configuration.data)),
-        *(title_of(one), title_of(other), budget(one), str(len(found.classes))),
+        *(title_of(one), title_of(other), budgets, str(len(found.classes))),
         f"{100 * (second - first):+.1f}",
         f"{wins} : {losses}",
         *(f"{found.p_value:.2g}", f"{found.least_p_value:.2g}"),

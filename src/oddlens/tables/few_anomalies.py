@@ -16,7 +16,7 @@ from oddlens.evaluation.records import Record, RecordFile
 from oddlens.evaluation.summary import Configuration, Published, Summary, published, summarise
 from oddlens.images.catalogue import CATALOGUE
 from oddlens.tables.cells import NOT_RUN, UNKNOWN, markdown, with_interval
-from oddlens.tables.provenance import told_origin
+from oddlens.tables.provenance import told_origin_of
 from oddlens.tables.told import (
     budget,
     file_of,
@@ -142,8 +142,18 @@ def few_anomalies(data: str, folder: Path) -> str:
         cells = [f"{100 * by_gamma[each]:.1f}" if each in by_gamma else UNKNOWN for each in shares]
         draw = _draw_of_others(data, who)
         rows.append([f"{who}, as published ({source})", draw, UNKNOWN, "all", *cells])
-    every = [one for curve in found for one in curve.summaries]
-    return f"{markdown(headers, rows)}\n\n{told_origin(every, file_of(PROTOCOL, data, folder))}"
+    return "\n\n".join([markdown(headers, rows), *_origins(found, data, folder)])
+
+
+def _origins(found: Sequence[Curve], data: str, folder: Path) -> list[str]:
+    """Where the numbers come from; gamma 0 may be from the file of one-vs-all."""
+    own, plain = (file_of(protocol, data, folder) for protocol in (PROTOCOL, PLAIN))
+    keys = {record.key for record in RecordFile(own).read()}
+    summaries = [one for curve in found for one in curve.summaries]
+    records = [record for one in summaries for record in one.records]
+    lines = [told_origin_of([each for each in records if each.key in keys], own)]
+    borrowed = [each for each in records if each.key not in keys]
+    return [*lines, told_origin_of(borrowed, plain)] if borrowed else lines
 
 
 def _row(curve: Curve, shares: Sequence[float], data: str) -> list[str]:

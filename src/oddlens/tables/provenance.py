@@ -46,7 +46,12 @@ def origin(records: Sequence[Mapping[str, Any]], file: str | Path, *, commands: 
 
 def told_origin(summaries: Iterable[Summary], file: Path, *, commands: bool = True) -> str:
     """The same of summaries, with what is to be said of their data."""
-    records: list[Record] = [record for each in summaries for record in each.records]
+    records = [record for each in summaries for record in each.records]
+    return told_origin_of(records, file, commands=commands)
+
+
+def told_origin_of(records: Sequence[Record], file: Path, *, commands: bool = True) -> str:
+    """The same of records that lie in one file."""
     notes = sorted({record.data_note for record in records} - {""})
     told = f" Data: {', '.join(notes)}." if notes else ""
     plain = [record.model_dump(mode="json", include={"provenance", "seed"}) for record in records]

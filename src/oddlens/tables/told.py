@@ -59,12 +59,6 @@ def data_title(data: str) -> str:
     return CATALOGUE[data].title if data in CATALOGUE else data
 
 
-def is_ablation(summary: Summary) -> bool:
-    """AnoMem trained for a single pass of one-vs-all: too little for any table but its ablation."""
-    one = summary.configuration
-    return (one.protocol, one.method, one.epochs) == ("one-vs-all", "anomem", 1)
-
-
 def title_of(summary: Summary) -> str:
     """The class of a method, or of an ensemble those of its members."""
     method = summary.configuration.method
