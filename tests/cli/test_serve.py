@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from oddlens.cli import serve as verb
+from oddlens.errors import UsageError
 from oddlens.serving import run as running
 from oddlens.serving.faults import STATUS
 from oddlens.serving.settings import Settings
@@ -89,6 +91,23 @@ def test_an_open_house_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
     outcome = run("serve", "a.onnx", "--host", "0.0.0.0")
     assert outcome.code == 2
     assert "set a token" in outcome.err
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP here")
+def test_a_reload_that_is_asked_for_too_early_does_not_end_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loading(*_: object) -> None:
+        signal.raise_signal(signal.SIGHUP)
+        raise UsageError("got here")
+
+    monkeypatch.setattr(running, "create_app", loading)
+    monkeypatch.setattr(running, "log_to", lambda: None)
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        assert "got here" in run("serve", "a.onnx").err
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_missing_libraries_are_told(

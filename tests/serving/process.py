@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+PATIENCE = 120
+"""Seconds after which something never comes, however slow the machine."""
 PROGRAM = "import sys; from oddlens.cli import main; sys.argv[0] = 'oddlens'; main()"
 
 
@@ -38,7 +40,7 @@ class Service:
         return f"http://127.0.0.1:{self.port}"
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
 
     def most_memory(self) -> int:
         """The largest resident memory so far, in bytes."""
@@ -48,17 +50,19 @@ class Service:
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(how)
-        return self.process.wait(20)
+        return self.process.wait(PATIENCE)
 
     def wait_for(self, event: str) -> dict[str, Any]:
         """The first line of the log that tells of this."""
-        while True:
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
             for entry in list(self.log):
                 if entry["event"] == event:
                     return entry
             if self.process.poll() is not None:
                 raise AssertionError(f"it ended before {event!r}: {self.log}")
             time.sleep(0.02)
+        raise AssertionError(f"nothing tells of {event!r}: {self.log}")
 
     def _read(self) -> None:
         assert self.process.stderr is not None

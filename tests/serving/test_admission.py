@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -14,7 +16,7 @@ from oddlens.export.onnx_detector import OnnxDetector
 from oddlens.serving.admission import Gate, Pace
 from oddlens.serving.app import create_app
 from oddlens.serving.faults import RefusedError
-from oddlens.serving.settings import Settings
+from oddlens.serving.settings import MOST_PIXELS, Settings
 from tests.serving.conftest import HERE
 from tests.serving.toy import grey
 
@@ -43,7 +45,7 @@ def test_a_full_queue_is_told_at_once(toy: Path, monkeypatch: pytest.MonkeyPatch
     may_go, scored = threading.Event(), OnnxDetector.scored_pixels
 
     def slow(self: OnnxDetector, *args: object, **kwargs: object) -> object:
-        assert may_go.wait(10)
+        assert may_go.wait(60)
         return scored(self, *args, **kwargs)  # type: ignore[arg-type]
 
     settings = Settings(queue_images=4, max_files=4)
@@ -55,7 +57,7 @@ def test_a_full_queue_is_told_at_once(toy: Path, monkeypatch: pytest.MonkeyPatch
         files = [("images", grey(value)) for value in (0, 51, 102)]
         first = pool.submit(client.post, "/v1/score", files=files)
         while "oddlens_waiting_images 3.0" not in client.get("/metrics").text:
-            pass
+            assert not first.done()
         refused = client.post("/v1/score", files=files[:2])
         assert (refused.status_code, refused.json()["error"]["code"]) == (429, "busy")
         assert int(refused.headers["retry-after"]) >= 1
@@ -81,3 +83,16 @@ def test_limits_that_contradict_one_another_are_refused() -> None:
         Settings(max_files=10, queue_images=9)
     with pytest.raises(ValidationError, match="could never be taken"):
         Settings(max_body_bytes=10, max_waiting_bytes=9)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_pixels": MOST_PIXELS + 1},  # the decoder would refuse them
+        {"answer_seconds": math.inf},
+        {"receive_seconds": math.nan},
+    ],
+)
+def test_limits_that_could_not_hold_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Settings(**settings)

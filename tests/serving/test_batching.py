@@ -31,7 +31,7 @@ class Mean:
         self.may_go.set()
 
     def scored_pixels(self, views: dict[int, NDArray[np.uint8]], *, maps: bool = True) -> Scored:
-        assert self.may_go.wait(10)
+        assert self.may_go.wait(60)
         small, large = views[2], views[3]
         assert small.shape[1:] == (2, 2, 3)
         assert large.shape[1:] == (3, 3, 3)

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from oddlens.serving.app import create_app
 from oddlens.serving.settings import Settings
-from oddlens.serving.uploads import harmless_name
+from oddlens.serving.uploads import announced_bytes, harmless_name
 from tests.serving.conftest import HERE
 from tests.serving.toy import grey
 
@@ -143,6 +144,7 @@ def test_a_wrong_query(client: TestClient, query: str) -> None:
         ("GET", "/../../etc/passwd", 404),
         ("GET", "/%2e%2e/%2e%2e/etc/passwd", 404),
         ("GET", "/docs", 404),
+        ("GET", "/v1/models/", 404),
     ],
 )
 def test_a_wrong_path(client: TestClient, method: str, path: str, status: int) -> None:
@@ -159,6 +161,15 @@ def test_a_body_that_does_not_say_its_length_is_cut_off(client: TestClient) -> N
 
     answer = client.post("/v1/score", content=endless(), headers={"Content-Type": BOUNDARY})
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_many_bytes")
+
+
+def test_a_body_in_chunks_counts_in_full_whatever_length_it_says() -> None:
+    headers = [(b"content-type", BOUNDARY.encode()), (b"content-length", b"1")]
+    chunked = [*headers, (b"transfer-encoding", b"chunked")]
+    settings = Settings(max_body_bytes=1000)
+    for sent, announced in ((headers, 1), (chunked, 1000)):
+        request = Request({"type": "http", "headers": sent})
+        assert announced_bytes(request, settings) == announced
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,10 @@ from starlette.testclient import TestClient
 
 from oddlens.serving.app import create_app
 from oddlens.serving.logs import JsonLines
+from oddlens.serving.metrics import Metrics
+from oddlens.serving.models import load_model
 from tests.serving.conftest import HERE
-from tests.serving.toy import grey
+from tests.serving.toy import grey, write_toy
 
 
 @pytest.fixture
@@ -69,6 +71,32 @@ def test_buckets_of_scores_are_quantiles_of_held_out_normals(fresh: TestClient) 
     assert buckets[0.5] == 2
     assert buckets[float("inf")] == 3
     assert [buckets[bound] for bound in bounds] == sorted(buckets.values())
+
+
+def test_late_scores_of_a_model_that_was_replaced_are_not_the_new_ones(
+    toy: Path, tmp_path: Path
+) -> None:
+    old, new = load_model(toy), load_model(write_toy(tmp_path / "toy.onnx", added=5.0))
+    metrics = Metrics()
+    for model in (old, new):
+        metrics.serve(model)
+        metrics.scored(old, 0.3, 0.5, flagged=False)
+    metrics.scored(new, 5.3, 0.01, flagged=True)
+    page = metrics.page().decode()
+    assert 'oddlens_score_count{model="toy"} 1.0' in page
+    assert 'oddlens_score_sum{model="toy"} 5.3' in page
+    assert 'oddlens_flagged_share{model="toy"} 1.0' in page
+    assert 'oddlens_images_total{model="toy",outcome="scored"} 3.0' in page
+    assert page.count("oddlens_model_info{") == 1
+
+
+def test_a_method_that_is_made_up_fills_no_log(
+    fresh: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "oddlens.serving"):
+        fresh.request("X" * 5000, "/v1/models")
+    (record,) = [each for each in caplog.records if each.message == "request"]
+    assert len(JsonLines().format(record)) < 1000
 
 
 def test_requests_are_counted_by_path_and_status(fresh: TestClient) -> None:

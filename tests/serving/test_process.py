@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import select
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import httpx2 as httpx
 import numpy as np
 import pytest
 
-from tests.serving.process import Service, answer_on, body_of, head_of, service
+from tests.serving.process import PATIENCE, Service, answer_on, body_of, head_of, service
 from tests.serving.toy import grey, write_toy
 
 CLIENTS = 8
@@ -29,13 +30,13 @@ NOT_NEEDED = (
 
 @pytest.fixture(scope="module")
 def impatient(toy: Path) -> Iterator[Service]:
-    limits = ("--receive-seconds", "1", "--max-waiting-bytes", 70_000_000)
-    with service(toy, *map(str, limits)) as running:
+    with service(toy, "--receive-seconds", "3") as running:
         yield running
 
 
 def scored(running: Service, value: int) -> None:
-    answer = httpx.post(f"{running.url}/v1/score", files={"images": grey(value)})
+    url = f"{running.url}/v1/score"
+    answer = httpx.post(url, files={"images": grey(value)}, timeout=PATIENCE)
     assert answer.json()["results"][0]["score"] == pytest.approx(value / 255)
 
 
@@ -81,21 +82,24 @@ def test_a_hundred_megabytes_are_refused_without_being_held(impatient: Service) 
         "Content-Length": "100000000",
     }
     before = impatient.most_memory()
-    answer = httpx.post(f"{impatient.url}/v1/score", content=zeros(), headers=headers)
+    answer = httpx.post(
+        f"{impatient.url}/v1/score", content=zeros(), headers=headers, timeout=PATIENCE
+    )
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_many_bytes")
     assert impatient.most_memory() - before < 20_000_000
     scored(impatient, 22)
 
 
-def test_bodies_that_are_being_read_are_bounded_together(impatient: Service) -> None:
-    head = head_of(60_000_000)
-    with impatient.connect() as first, impatient.connect() as second:
-        first.sendall(head)
-        time.sleep(0.2)
-        second.sendall(head)
-        status, answer = answer_on(second)
+def test_bodies_that_are_being_read_are_bounded_together(toy: Path) -> None:
+    limits = ("--max-waiting-bytes", "70000000", "--receive-seconds", "600")
+    with service(toy, *limits) as running, running.connect() as one, running.connect() as other:
+        for each in (one, other):
+            each.sendall(head_of(60_000_000))
+        # Whichever came second.
+        ((told,), _, _) = select.select([one, other], [], [], PATIENCE)
+        status, answer = answer_on(told)
         assert (status, answer["error"]["code"]) == (429, "busy")
-        scored(impatient, 23)
+        scored(running, 23)
 
 
 class Load:
@@ -119,7 +123,7 @@ class Load:
 
     def _run(self, seed: int) -> None:
         random = np.random.default_rng(seed)
-        with httpx.Client() as client:
+        with httpx.Client(timeout=PATIENCE) as client:
             while not self._end.is_set():
                 value = int(random.integers(0, 256))
                 content = grey(value)
@@ -170,7 +174,7 @@ def test_a_reload_under_load_drops_nothing(tmp_path: Path) -> None:
             connection.sendall(body[40:])
             status, answer = answer_on(connection)
         assert (status, answer["results"][0]["score"]) == (200, pytest.approx(2.2))
-        assert running.process.wait(20) == 0
+        assert running.process.wait(PATIENCE) == 0
         assert running.log[-1]["event"] == "stopped"
         assert scored_before["event"] == "request"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from oddlens.errors import ArtifactError, UsageError
 from oddlens.export.onnx_detector import OnnxDetector
 from oddlens.serving.faults import RefusedError
 from oddlens.serving.metrics import Metrics
-from oddlens.serving.models import load_model
+from oddlens.serving.models import fingerprint, load_model
 from oddlens.serving.registry import Registry, Running
 from oddlens.serving.settings import Settings
 from tests.serving.toy import SIZE, write_toy
@@ -53,23 +54,25 @@ def test_who_has_begun_ends_with_the_model_that_it_began_with(
     path = write_toy(tmp_path / "m.onnx")
     may_go, scored = threading.Event(), OnnxDetector.scored_pixels
 
-    def slow(self: OnnxDetector, *args: object, **kwargs: object) -> object:
-        assert may_go.wait(10)
-        return scored(self, *args, **kwargs)  # type: ignore[arg-type]
-
     async def run() -> None:
         models = registry(path)
         models.start()
         old = models.get(None)
+
+        def slow(self: OnnxDetector, *args: object, **kwargs: object) -> object:
+            assert self is not old.model.scorer or may_go.wait(60)
+            return scored(self, *args, **kwargs)  # type: ignore[arg-type]
+
         monkeypatch.setattr(OnnxDetector, "scored_pixels", slow)
         begun = asyncio.create_task(white(old))
         await asyncio.sleep(0)
-        may_go.set()  # loading tries the new model, too
         write_toy(path, added=5.0)
         await models.reload()
+        assert models.get(None) is not old
+        assert not begun.done()
+        may_go.set()
         assert await white(models.get(None)) == pytest.approx(6)
         assert await begun == pytest.approx(1)
-        # Even one that comes late, after the other has taken its place.
         await models.stop()
 
     asyncio.run(run())
@@ -112,6 +115,58 @@ def test_a_file_that_cannot_be_loaded_changes_nothing(
         await models.reload()
         assert await white(models.get(None)) == pytest.approx(2)
         await models.stop()
+
+    asyncio.run(run())
+
+
+def test_what_a_library_raises_at_a_strange_file_changes_nothing_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_toy(tmp_path / "m.onnx")
+
+    async def run() -> None:
+        models = registry(path)
+        models.start()
+        write_toy(path, added=1.0)
+        with monkeypatch.context() as patch:
+            patch.setattr(OnnxDetector, "load", Mock(side_effect=RuntimeError("out of luck")))
+            await models.reload()
+        assert "reload failed" in caplog.text
+        assert await white(models.get(None)) == pytest.approx(1)
+        await models.reload()
+        assert await white(models.get(None)) == pytest.approx(2)
+        await models.stop()
+
+    asyncio.run(run())
+
+
+def test_an_end_during_a_reload_is_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [write_toy(tmp_path / f"{name}.onnx") for name in "ab"]
+    may_go, loading = threading.Event(), threading.Event()
+    load, loaded = OnnxDetector.load, []
+
+    def slow(where: Path) -> OnnxDetector:
+        loading.set()
+        assert may_go.wait(60)
+        loaded.append(where)
+        return load(where)
+
+    async def run() -> None:
+        models = registry(*paths)
+        models.start()
+        for path in paths:
+            write_toy(path, added=1.0)
+        monkeypatch.setattr(OnnxDetector, "load", slow)
+        reload = asyncio.create_task(models.reload())
+        await asyncio.to_thread(loading.wait, 60)
+        end = asyncio.create_task(models.stop())
+        await asyncio.sleep(0.01)
+        may_go.set()
+        await end
+        await reload
+        await models.reload()  # nor does one that comes too late do harm
+        assert loaded == paths[:1]
+        assert models.models[0].sha256 != fingerprint(paths[0])
 
     asyncio.run(run())
 

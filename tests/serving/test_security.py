@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 from oddlens.errors import UsageError
@@ -64,6 +65,20 @@ def test_probes_need_no_token(guarded: TestClient, path: str) -> None:
 @pytest.mark.parametrize("path", ["//v1/models", "/V1/models", "/v1//models", "/x/../v1/models"])
 def test_no_way_around_the_token(guarded: TestClient, path: str) -> None:
     assert guarded.get(path).status_code in (401, 404)
+
+
+def test_a_host_that_is_none_is_no_fault_of_the_service(guarded: TestClient) -> None:
+    for path in ("/nothing", "/v1/models/"):
+        headers = {"Host": "[", "Authorization": f"Bearer {TOKEN}"}
+        assert guarded.get(path, headers=headers).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "token", ["fifteen letters", "x" * 15, "x" * 16 + "\ny", "ü" * 16, " " * 16]
+)
+def test_a_token_that_cannot_be_sent_is_refused(token: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(token=token)
 
 
 @pytest.mark.parametrize(

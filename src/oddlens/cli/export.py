@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
 
 import typer
@@ -20,6 +22,23 @@ def export(
     to: Annotated[
         Literal["onnx"], typer.Option("--to", help="The format: onnx, for onnxruntime.")
     ] = "onnx",
+    int8: Annotated[
+        Path | None,
+        typer.Option(
+            "--int8",
+            metavar="FOLDER",
+            help="Compute convolutions in whole numbers, with ranges and a calibration from this "
+            "folder of normal images that the detector was not trained on.",
+        ),
+    ] = None,
+    labelled: Annotated[
+        Path | None,
+        typer.Option(
+            "--labelled",
+            metavar="DATASET",
+            help="With --int8: a folder in MVTec layout, to measure what it costs in AUROC.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at --out.")] = False,
     quiet: QuietFlag = False,
     as_json: JsonFlag = False,
@@ -36,16 +55,34 @@ def export(
     if out.exists() and not force:
         raise UsageError(f"{out} exists: choose another --out, or replace it with --force")
 
+    if labelled is not None and int8 is None:
+        raise UsageError("--labelled measures what --int8 costs: give both, or use `evaluate`")
+
     from oddlens.detector import load
 
     detector = load(model, device="cpu")
     screen.note("drawing the graph and trying it, which takes up to some minutes")
-    made = to_onnx(detector, out)
-    facts = {
-        "file": made.path,
-        "format": to,
-        "method": detector.method,
-        "megabytes": round(made.size / 1e6, 2),
-        "largest_deviation": made.deviation,
-    }
+    with TemporaryDirectory() as folder:
+        made = to_onnx(detector, out if int8 is None else Path(folder) / out.name)
+        facts = {
+            "file": out,
+            "format": to,
+            "method": detector.method,
+            "megabytes": round(made.size / 1e6, 2),
+            "largest_deviation": made.deviation,
+        }
+        if int8 is not None:
+            screen.note("finding the ranges, and calibrating anew")
+            facts |= _in_whole_numbers(made.path, out, int8, labelled)
     screen.result(facts, summary(facts))
+
+
+def _in_whole_numbers(
+    made: Path, out: Path, normal: Path, labelled: Path | None
+) -> dict[str, object]:
+    """Write the file anew; what there is to tell of it."""
+    from oddlens.export.int8 import to_int8
+
+    found = asdict(to_int8(made, out, normal, labelled=labelled))
+    told = {name: value for name, value in found.items() if value is not None}
+    return {"megabytes": round(out.stat().st_size / 1e6, 2), **told}

@@ -85,6 +85,8 @@ def _show_onnx(screen: Screen, model: Path) -> None:
         "calibration": data.calibration.to_json(),
         "provenance": data.provenance,
     }
+    if data.quantisation:
+        facts["quantisation"] = data.quantisation
     screen.result(facts, flat(facts))
 
 

@@ -39,6 +39,7 @@ class _Props(BaseModel):
     provenance: dict[str, Any]
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     scales: dict[str, tuple[float, PositiveFloat]] = Field(default_factory=dict)
+    quantisation: dict[str, Any] = Field(default_factory=dict)
 
 
 _WORDS = ("version", "method", "sha256")
@@ -60,6 +61,7 @@ class OnnxMetadata:
         sha256: of the file, with zeros in the place of this.
         scales: what brings the cues to one unit, see ``OnnxDetector.standings``; earlier files have
             none.
+        quantisation: see ``int8.Quantised``; empty where the numbers are those of the detector.
     """
 
     version: str
@@ -72,6 +74,7 @@ class OnnxMetadata:
     provenance: dict[str, Any]
     sha256: str = UNSIGNED
     scales: CueScales = field(default_factory=dict)
+    quantisation: dict[str, Any] = field(default_factory=dict)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -108,6 +111,8 @@ class OnnxMetadata:
             "sha256": self.sha256,
             "scales": self.scales,
         }
+        if self.quantisation:
+            values["quantisation"] = self.quantisation
         if self.calibration.map_peaks is not None:
             pixel = self.calibration.pixel_threshold(DEFAULT_RATE)
             values["pixel_threshold"] = pixel.value
@@ -164,4 +169,5 @@ class OnnxMetadata:
             read.provenance,
             read.sha256,
             read.scales,
+            read.quantisation,
         )

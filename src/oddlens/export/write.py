@@ -49,7 +49,7 @@ class Exported:
 
 def to_onnx(detector: Detector, path: Path) -> Exported:
     """See ``oddlens.export.to_onnx``."""
-    _require_libraries()
+    require_libraries()
     graph = Graph(detector).eval()
     tried = made_images(graph.sizes, _TRIED)
     with torch.no_grad():
@@ -66,7 +66,7 @@ def to_onnx(detector: Detector, path: Path) -> Exported:
         provenance=detector.provenance,
         scales=cue_scales(detector),
     )
-    content = _described(model, metadata)
+    content = described(model, metadata)
     deviation = _deviation(detector, metadata, content, tried)
     if not deviation <= TOLERANCE:
         raise OddlensError(
@@ -88,7 +88,8 @@ def cue_scales(detector: Detector) -> CueScales:
     return {name: (mean[name], std[name]) for name in mean}
 
 
-def _require_libraries() -> None:
+def require_libraries() -> None:
+    """Raise a UsageError where the libraries of the extra ``onnx`` are missing."""
     try:
         for name in ("onnx", "onnxruntime", "onnxscript"):
             import_module(name)
@@ -160,7 +161,7 @@ def _quietly() -> Iterator[None]:
                 each.setLevel(level)
 
 
-def _described(model: Any, metadata: OnnxMetadata) -> bytes:
+def described(model: Any, metadata: OnnxMetadata) -> bytes:
     """The bytes of the file: the model with its description and its own SHA-256."""
     del model.metadata_props[:]
     for name, value in metadata.to_props().items():

@@ -66,6 +66,8 @@ def create_app(
         # Swagger's page loads its scripts from elsewhere; /openapi.json is there.
         docs_url=None,
         redoc_url=None,
+        # A redirection would name whatever host the caller said.
+        redirect_slashes=False,
     )
     app.state.registry = registry
     router, files = routes.router(), page_routes(page)
@@ -108,7 +110,7 @@ def _tell_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def elsewhere(request: Request, error: HTTPException) -> JSONResponse:
         code = _HTTP_CODES.get(error.status_code, "bad_request")
-        message = f"{request.method} {request.url.path[:200]}: {error.detail}".strip()
+        message = f"{request.method} {request.scope['path'][:200]}: {error.detail}".strip()
         return JSONResponse(
             RefusedError(code, message).answer.model_dump(), error.status_code, error.headers
         )

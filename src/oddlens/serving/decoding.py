@@ -48,12 +48,15 @@ def decoded(upload: Upload, sizes: Sequence[int], *, max_bytes: int, max_pixels:
         reason = f"has more than {max_bytes:,} bytes: send it smaller"
         return Decoded(sha256, fault=("too_many_bytes", reason))
     try:
+        # Until it is small: what is decoded counts as well.
         with _one_at_a_time(upload.content, max_pixels):
             pixels = decode_bytes(upload.content, upload.file_name, max_pixels=max_pixels)
+            height, width = pixels.shape[:2]
+            views = {size: squash(pixels, size) for size in sizes}
+            del pixels
     except ImageError as error:
         return Decoded(sha256, fault=(error.fault, error.reason))
-    height, width = pixels.shape[:2]
-    return Decoded(sha256, width, height, {size: squash(pixels, size) for size in sizes})
+    return Decoded(sha256, width, height, views)
 
 
 def _one_at_a_time(content: bytes, max_pixels: int) -> AbstractContextManager[object]:

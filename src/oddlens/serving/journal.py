@@ -66,7 +66,7 @@ def _line(scope: Scope, request_id: str, path: str, status: int, seconds: float)
     client = scope.get("client")
     return {
         "request_id": request_id,
-        "method": scope["method"],
+        "method": scope["method"][:16],  # callers may invent some
         "path": path,
         "status": status or 500,
         "ms": round(1000 * seconds, 1),

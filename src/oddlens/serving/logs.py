@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "color_message"}
-_LOGGERS = ("oddlens", "uvicorn", "py.warnings")
+_LOGGERS = ("oddlens", "uvicorn", "asyncio", "py.warnings")
 
 
 class JsonLines(logging.Formatter):

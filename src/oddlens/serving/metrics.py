@@ -96,13 +96,13 @@ class Metrics:
         self._requests.labels(path, str(status)).inc()
         self._latency.labels(path).observe(seconds)
 
-    def scored(self, model: str, score: float, p_value: float, *, flagged: bool) -> None:
+    def scored(self, model: Model, score: float, p_value: float, *, flagged: bool) -> None:
         """An image has its score."""
-        self._images.labels(model, "scored").inc()
-        self._p_values.labels(model).observe(p_value)
+        self._images.labels(model.name, "scored").inc()
+        self._p_values.labels(model.name).observe(p_value)
         self._scores.observe(model, score, flagged=flagged)
         if flagged:
-            self._flagged.labels(model).inc()
+            self._flagged.labels(model.name).inc()
 
     def refused_image(self, model: str, code: str) -> None:
         """An image could not be scored."""
@@ -128,8 +128,9 @@ class Metrics:
 
 @dataclass
 class _Histogram:
-    """Counts of scores up to each bound; the last one is for all."""
+    """Counts of a model's scores up to each bound; the last one is for all."""
 
+    sha256: str
     bounds: list[float]
     counts: list[int] = field(default_factory=list)
     total: float = 0.0
@@ -156,11 +157,13 @@ class _Scores(Collector):
         reach = max(float(held_out[-1] - np.median(held_out)), 1e-9)
         beyond = held_out[-1] + reach * np.array(_BEYOND)
         bounds = [float(f"{each:.6g}") for each in (*inner, *beyond)]
-        self._models[model.name] = _Histogram(sorted(set(bounds)))
+        self._models[model.name] = _Histogram(model.sha256, sorted(set(bounds)))
 
-    def observe(self, model: str, score: float, *, flagged: bool) -> None:
-        """Count a score."""
-        histogram = self._models[model]
+    def observe(self, model: Model, score: float, *, flagged: bool) -> None:
+        """Count a score, unless its model has been replaced meanwhile."""
+        histogram = self._models[model.name]
+        if histogram.sha256 != model.sha256:
+            return
         histogram.counts[int(np.searchsorted(histogram.bounds, score))] += 1
         histogram.total += score
         histogram.flagged += flagged

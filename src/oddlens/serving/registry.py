@@ -103,6 +103,8 @@ class Registry:
         """Finish what was taken, and end."""
         running, self._running = self._running, {}
         await asyncio.gather(*(each.retire() for each in running.values()), *self._retiring)
+        async with self._reloading:
+            pass  # one that has begun needs its thread
         self._scoring.shutdown()
         self._loading.shutdown()
 
@@ -131,7 +133,8 @@ class Registry:
         """
         async with self._reloading:
             for model in self.models:
-                await self._renew(model)
+                if self._running:
+                    await self._renew(model)
 
     async def _renew(self, model: Model) -> None:
         loop = asyncio.get_running_loop()
@@ -139,9 +142,15 @@ class Registry:
             if await loop.run_in_executor(self._loading, fingerprint, model.path) == model.sha256:
                 return
             fresh = await loop.run_in_executor(self._loading, load_model, model.path)
-        except OddlensError as error:
+        except Exception as error:
             self._metrics.reloaded(model.name, ok=False)
-            log.error("reload failed", extra={"model": model.name, "reason": str(error)})
+            known = isinstance(error, OddlensError)
+            reason = str(error) if known else f"{type(error).__name__}: {error}"
+            log.error(
+                "reload failed",
+                extra={"model": model.name, "reason": reason},
+                exc_info=None if known else error,
+            )
             return
         if self._running:
             self._put(fresh)

@@ -43,6 +43,9 @@ def serve(models: Sequence[Path], host: str, port: int, settings: Settings) -> N
         ArtifactError: a model cannot be loaded.
     """
     refuse_open_house(host, settings.token)
+    if hasattr(signal, "SIGHUP"):
+        # Would end the program until somebody listens; what is loaded now is fresh anyway.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     log_to()
     app = create_app(models, settings)
     with _listening(host, port) as listener:

@@ -146,7 +146,7 @@ class Desk:
     ) -> Result:
         p_value = float(model.calibration.p_values([found.score])[0])
         flagged = found.score > question.threshold.value
-        self._metrics.scored(model.name, found.score, p_value, flagged=flagged)
+        self._metrics.scored(model, found.score, p_value, flagged=flagged)
         standings = found.standings
         return blank.model_copy(
             update={

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 MIB = 2**20
+MOST_PIXELS = 89_478_485
+"""Pillow's own limit, which holds for `oddlens score` as well."""
 
 
 class Settings(BaseModel):
@@ -18,7 +20,7 @@ class Settings(BaseModel):
     image of ``max_pixels``, and of one of 16 million pixels for each core.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     token: str | None = Field(
         None, min_length=16, description="what callers must bear; None lets everybody in"
@@ -27,7 +29,10 @@ class Settings(BaseModel):
     max_body_bytes: int = Field(64 * MIB, ge=1, description="bytes of one request")
     max_image_bytes: int = Field(32 * MIB, ge=1, description="bytes of one image file")
     max_pixels: int = Field(
-        89_478_485, ge=1, description="pixels of one image (Pillow's own limit is the default)"
+        MOST_PIXELS,
+        ge=1,
+        le=MOST_PIXELS,
+        description="pixels of one image (at most Pillow's limit)",
     )
     max_waiting_bytes: int = Field(
         512 * MIB, ge=1, description="bytes of all requests that are being read or wait"
@@ -45,6 +50,16 @@ class Settings(BaseModel):
     reload_seconds: float = Field(
         0.0, ge=0, description="how often model files are looked at for change; 0 for never"
     )
+
+    @field_validator("token")
+    @classmethod
+    def _can_be_sent(cls, token: str | None) -> str | None:
+        if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
+            raise ValueError(
+                "a header cannot carry this token: take one line of printable ASCII characters "
+                "without spaces"
+            )
+        return token
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

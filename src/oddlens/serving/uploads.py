@@ -55,7 +55,8 @@ def announced_bytes(request: Request, settings: Settings) -> int:
             f"(curl -F {FIELD}=@image.png), not as {kind[:60] or 'a body without a type'}",
         )
     length = request.headers.get("content-length", "")
-    if not length.isdecimal():
+    # A body in chunks may be of any length, whatever else the head says.
+    if not length.isdecimal() or "transfer-encoding" in request.headers:
         return settings.max_body_bytes
     if int(length) > settings.max_body_bytes:
         raise _too_many_bytes(settings)
