@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from oddlens.cli import main
+from oddlens.ensemble import making
 from oddlens.predictions import Predictions, PredictionWriter
 from oddlens.scoring import Threshold
 
@@ -107,4 +108,5 @@ def library(monkeypatch: pytest.MonkeyPatch) -> FakeLibrary:
     detectors.get_method = lambda name: FakeDetector  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "oddlens.detector", detector)
     monkeypatch.setitem(sys.modules, "oddlens.detectors", detectors)
+    monkeypatch.setattr(making, "get_method", detectors.get_method)
     return fake
