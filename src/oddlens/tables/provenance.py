@@ -150,6 +150,10 @@ def _hardware(one: Mapping[str, Any]) -> str:
     device = machine.get("device", "cpu")
     on = machine.get("cpu", "unknown machine") if device == "cpu" else device
     torch = f", torch {one['torch']}" if one.get("torch") else ""
-    return (
-        f"{on}, {machine.get('threads', '?')} threads on {machine.get('cores', '?')} cores{torch}"
-    )
+    return f"{on}, {_counted(machine, 'threads')} on {_counted(machine, 'cores')}{torch}"
+
+
+def _counted(machine: Mapping[str, Any], what: str) -> str:
+    """``2 threads``, ``1 thread``."""
+    count = machine.get(what, "?")
+    return f"{count} {what.removesuffix('s') if count == 1 else what}"

@@ -153,6 +153,6 @@ def some_classes(names: Sequence[str], every: Sequence[str], most: int = 5) -> s
     """Classes for people: ``all``, ``the first 5``, their names, or of many how many."""
     if len(names) == len(every):
         return "all"
-    if list(names) == list(every[: len(names)]):
+    if len(names) > 1 and list(names) == list(every[: len(names)]):
         return f"the first {len(names)}"
     return ", ".join(names) if len(names) <= most else f"{len(names)} of {len(every)}"
