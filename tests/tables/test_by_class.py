@@ -41,7 +41,7 @@ def test_methods_stand_side_by_side_and_are_compared_on_what_they_share(tmp_path
     assert found["class"] == ["MultiTask, 1 pass", "MultiCue, 1 pass"]
     assert found["0"] == ["90.0 (80.0–95.0)", "80.0 (70.0–85.0)"]
     assert found["1"] == ["70.0 (60.0–75.0)", "–"]
-    assert found["**mean of the first 1**"] == ["90.0", "80.0"]
+    assert found["**mean of 0**"] == ["90.0", "80.0"]
     assert found["**mean of these 2**"] == ["80.0", "–"]
 
 
