@@ -199,10 +199,11 @@ def test_every_option_named_in_the_text_exists(path: Path) -> None:
         for flag, setting in pairwise(given):
             if flag != "--set" or setting.endswith("OPTION=VALUE"):
                 continue
-            if "." in setting.split("=")[0]:
-                build_detector("ssm,multitask", preset="compact", size=None, settings=[setting])
+            name = given[given.index("--method") + 1] if "--method" in given else "ssm"
+            if "," in name or "." in setting.split("=")[0]:
+                name = name if "," in name else "ssm,multitask"
+                build_detector(name, preset="compact", size=None, settings=[setting])
             else:
-                name = given[given.index("--method") + 1] if "--method" in given else "ssm"
                 method = get_method(name)
                 method.Options.make(parse_settings([setting], method.options(), name))
         if span.startswith("oddlens "):

@@ -105,12 +105,18 @@ def not_usual(one: Configuration, method: str, actual: Mapping[str, Any]) -> dic
         method: whose options they are.
         actual: all of them.
     """
-    usual = _usual(method, _content(one.protocol, one.data), actual)
+    content = _content(one.protocol, one.data)
+    plain, usual = _usual(method, content, actual), _usual(method, content, actual, _LEADING)
     return {
         name: value
         for name, value in sorted(actual.items())
-        if value != usual.get(name) or (name == "preset" and value == "paper")
+        if value != (plain if name in _LEADING else usual).get(name)
+        or (name == "preset" and value == "paper")
     }
+
+
+_LEADING = ("encoder", "subject")
+"""Options that others have their defaults from."""
 
 
 def _content(protocol: str, data: str) -> Content:
@@ -119,8 +125,10 @@ def _content(protocol: str, data: str) -> Content:
     return own or (CATALOGUE[data].content if data in CATALOGUE else CATALOGUE["folder"].content)
 
 
-def _usual(method: str, content: Content, actual: Mapping[str, Any]) -> dict[str, Any]:
-    """A method's options where nothing is set by hand."""
+def _usual(
+    method: str, content: Content, actual: Mapping[str, Any], kept: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A method's options where nothing is set by hand but those kept."""
     if method not in METHODS:
         return {"preset": "compact"}
     kind = get_method(method).Options
@@ -130,6 +138,7 @@ def _usual(method: str, content: Content, actual: Mapping[str, Any]) -> dict[str
     if "flips" in given and isinstance(kind.model_fields["flips"].default, bool):
         given["flips"] = flips != "none"
     preset = actual.get("preset", "compact")
+    given |= {name: actual[name] for name in kept if name in kind.model_fields and name in actual}
     return kind.make({"preset": preset, **given}).model_dump(mode="json")
 
 
