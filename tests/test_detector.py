@@ -17,7 +17,7 @@ import oddlens.detectors
 from oddlens.artifact import Artifact, read_artifact, write_artifact
 from oddlens.detector import load
 from oddlens.errors import ArtifactError, DataError, ImageError, Interrupted, UsageError
-from oddlens.scoring import Cues, fuse
+from oddlens.scoring import Cues, Standardiser, fuse
 from tests.toys import Toy, noise
 
 
@@ -78,7 +78,7 @@ def test_no_maps_are_made_or_kept_where_none_are_wanted(
     def refuse(self: Any, cues: Cues) -> None:
         raise AssertionError("a map was fused")
 
-    monkeypatch.setattr(Toy, "_fused_map", refuse)
+    monkeypatch.setattr(Standardiser, "mean_map", refuse)
     monkeypatch.setattr("oddlens.predictions.MapStore", refuse)
     found = fitted.predict(noise(5), maps=False)
     assert found.maps is None

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -21,15 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from oddlens.errors import UsageError
-from oddlens.images import (
-    ImageCache,
-    ImagesLike,
-    ImageSource,
-    KnownImages,
-    SizeWatch,
-    Skipped,
-    stream,
-)
+from oddlens.images import ImageCache, ImagesLike, ImageSource, KnownImages, Skipped
 from oddlens.images.pixels import Pixels
 from oddlens.images.prepare import to_tensor
 from oddlens.options import DetectorOptions, OptionInfo, Preset
@@ -286,13 +277,12 @@ class Detector(nn.Module, ABC):
             skipped: receives what was left out.
             batch_size: images at a time; None for ``self.batch_size``.
         """
-        size = self.config.image_size
-        watched = SizeWatch(source, size)
+        from oddlens.predicting import scored_batches
+
         step = self.batch_size if batch_size is None else batch_size
-        with closing(stream(watched, size, step, on_bad=on_bad, skipped=skipped)) as batches:
-            for batch in batches:
-                yield batch.names, self.scored(batch.images, maps=maps)
-        watched.warn()
+        yield from scored_batches(
+            self, source, maps=maps, on_bad=on_bad, skipped=skipped, batch_size=step
+        )
 
     @property
     def image_sizes(self) -> tuple[int, ...]:
@@ -326,7 +316,12 @@ class Detector(nn.Module, ABC):
         assert self.standardiser is not None
         values = {name: each.numpy() for name, each in cues.scores.items()}
         scores = self.standardiser.fused(values, self.config.fusion)
-        return Scored(scores, values, self._fused_map(cues) if maps else None)
+        shown = None
+        if maps and cues.maps and self.map_standardiser is not None:
+            shown = self.map_standardiser.mean_map(
+                {name: each.numpy() for name, each in cues.maps.items()}
+            )
+        return Scored(scores, values, shown)
 
     def raw_cues(self, images: Tensor) -> Cues:
         """``cues`` in evaluation mode, without gradients, on the detector's device, back on CPU."""
@@ -337,17 +332,6 @@ class Detector(nn.Module, ABC):
             {name: each.cpu().double() for name, each in found.scores.items()},
             {name: each.cpu().float() for name, each in found.maps.items()},
         )
-
-    def _fused_map(self, cues: Cues) -> npt.NDArray[np.float32] | None:
-        """The mean of the cues' maps, each standardised over the pixels of held-out normals."""
-        if not cues.maps or self.map_standardiser is None:
-            return None
-        mean, std = self.map_standardiser.mean, self.map_standardiser.std
-        standardised = [
-            (each.numpy() - np.float32(mean[name])) / np.float32(std[name])
-            for name, each in cues.maps.items()
-        ]
-        return np.asarray(np.mean(standardised, axis=0, dtype=np.float32), np.float32)
 
     def batches(self, images: ImageCache, size: int | None = None) -> Iterator[Tensor]:
         """The images of a cache in order, on the detector's device, for ``adapt``."""

@@ -16,7 +16,7 @@ from oddlens.predictions import FloatArray, Predictions, PredictionWriter
 from oddlens.scoring import Calibration, Scored
 
 if TYPE_CHECKING:
-    from oddlens.detector import OnBad, Progress
+    from oddlens.detector import Detector, OnBad, Progress
 
 
 class Scorer(Protocol):
@@ -113,3 +113,23 @@ def predict(
     if progress is not None and skipped:
         progress("score", len(source), len(source))
     return writer.finish(skipped)
+
+
+def scored_batches(
+    detector: Detector,
+    source: ImageSource,
+    *,
+    maps: bool,
+    on_bad: OnBad,
+    skipped: list[Skipped],
+    batch_size: int,
+) -> Generator[tuple[tuple[str, ...], Scored], None, None]:
+    """What ``Detector.scored_stream`` yields of a detector that looks at one size."""
+    from oddlens.images import SizeWatch, stream  # torch, which exported detectors do without
+
+    size = detector.config.image_size
+    watched = SizeWatch(source, size)
+    with closing(stream(watched, size, batch_size, on_bad=on_bad, skipped=skipped)) as batches:
+        for batch in batches:
+            yield batch.names, detector.scored(batch.images, maps=maps)
+    watched.warn()

@@ -167,6 +167,18 @@ class Standardiser:
         own = values.pop(self.vote.cue)
         return as_scores(self.vote(own, fuse(values, how, self.reference)), "the score")
 
+    def mean_map(self, maps: Mapping[str, npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+        """The mean of the cues' maps, each standardised as its pixels were.
+
+        Args:
+            maps: for each cue that was fitted, ``(N, H, W)`` float32; at least one.
+        """
+        standardised = [
+            (each - np.float32(self.mean[name])) / np.float32(self.std[name])
+            for name, each in maps.items()
+        ]
+        return np.asarray(np.mean(standardised, axis=0, dtype=np.float32), np.float32)
+
     def __call__(self, scores: Mapping[str, npt.ArrayLike]) -> dict[str, FloatArray]:
         """Standardise the cues of N images.
 
