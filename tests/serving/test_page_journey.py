@@ -48,7 +48,7 @@ def give(page: Page, files: list[Path], scored: int) -> None:
 
 
 def names(page: Page) -> list[str]:
-    return page.locator(".card .name").all_inner_texts()
+    return page.locator(".card .name").all_text_contents()
 
 
 def posts(page: Page) -> list[Request]:
@@ -119,7 +119,7 @@ def test_order_filter_and_search(page: Page, house: House) -> None:
     assert names(page) == [path.name for path in pictures(house)]
     chip(page, "passed").click()
     assert set(names(page)) == set(
-        page.locator(".card[data-verdict=passed] .name").all_inner_texts()
+        page.locator(".card[data-verdict=passed] .name").all_text_contents()
     )
     chip(page, "all").click()
     page.get_by_label("Find by name").fill("4 PNG")

@@ -94,8 +94,8 @@ def test_bad_files_are_told_one_by_one(
     expect(failed).to_have_count(3)
     told = dict(
         zip(
-            failed.locator(".name").all_inner_texts(),
-            failed.locator(".numbers").all_inner_texts(),
+            failed.locator(".name").all_text_contents(),
+            failed.locator(".numbers").all_text_contents(),
             strict=True,
         )
     )
@@ -165,14 +165,14 @@ def test_a_model_that_is_replaced(browser: Browser, pictures: list[Path], tmp_pa
     with service(model) as running, opened(browser, running.url) as page:
         page.locator("#files").set_input_files(pictures[:3])
         expect(page.locator(SCORED)).to_have_count(3)
-        before = page.locator(".card .numbers").all_inner_texts()
+        before = page.locator(".card .numbers").all_text_contents()
         write_toy(model, added=10.0)
         running.process.send_signal(signal.SIGHUP)
         running.wait_for("reloaded")
         page.locator("#files").set_input_files(pictures[3:])
         expect(page.get_by_role("alert")).to_contain_text("a new model")
         expect(page.locator(".card[data-verdict=flagged]")).to_have_count(6)
-        assert not {*before} & {*page.locator(".card .numbers").all_inner_texts()}
+        assert not {*before} & {*page.locator(".card .numbers").all_text_contents()}
 
 
 def test_stop_and_go_on(page: Page, pictures: list[Path]) -> None:
