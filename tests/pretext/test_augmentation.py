@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Generator
 
-from oddlens.pretext.augmentation import jittered, mirrored
+from oddlens.pretext.augmentation import Flips, mirrored, varied
 from oddlens.pretext.geometric import shifted
 
 
@@ -35,8 +36,22 @@ def test_each_image_is_shifted_by_its_own_draw() -> None:
         for down in range(-2, 3)
         for right in range(-2, 3)
     }
-    made = jittered(image.expand(300, -1, -1, -1), 2, seeded())
+    made = varied(image.expand(300, -1, -1, -1), "none", 2, seeded())
     assert {each[None].numpy().tobytes() for each in made} == every
-    assert jittered(image, 0, seeded()) is image
-    again = jittered(image.expand(300, -1, -1, -1), 2, seeded())
+    assert varied(image, "none", 0, seeded()) is image
+    again = varied(image.expand(300, -1, -1, -1), "none", 2, seeded())
     assert torch.equal(made, again)
+
+
+@pytest.mark.parametrize("flips", ["none", "horizontal", "both"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_images_are_mirrored_first_and_then_shifted(
+    flips: Flips, layout: torch.memory_format
+) -> None:
+    images = torch.rand(40, 3, 6, 9).contiguous(memory_format=layout)
+    generator = seeded(3)
+    wanted = mirrored(images, flips, generator)
+    moves = torch.randint(-2, 3, (40, 2), generator=generator).tolist()
+    made = varied(images, flips, 2, seeded(3))
+    for image, mirror, (down, right) in zip(made, wanted, moves, strict=True):
+        assert torch.equal(image[None], shifted(mirror[None], down, right))

@@ -15,6 +15,7 @@ from oddlens.pretext.pieces import (
     cut,
     default_margin,
     draw_offsets,
+    scattered,
     shuffle,
     unshuffle,
     with_margin,
@@ -65,7 +66,8 @@ def test_no_cell_is_filled_from_edge_to_edge(seed: int, cell: int, margin: int) 
     source, target = (draw_offsets(2, 4, margin, generator) for _ in range(2))
     assert int(source.min()) >= 0
     assert int(source.max()) <= margin
-    made = with_margin(pieces, margin, source, target)
+    order = torch.stack([torch.randperm(4, generator=generator) for _ in range(2)])
+    made = cut(scattered(pieces, order, margin, source, target), 2)
     empty = (made == FILL).all(dim=2)
     assert bool((empty.all(dim=-1).sum(dim=-1) == margin).all()), "rows of each cell"
     assert bool((empty.all(dim=-2).sum(dim=-1) == margin).all()), "columns of each cell"
@@ -73,7 +75,7 @@ def test_no_cell_is_filled_from_edge_to_edge(seed: int, cell: int, margin: int) 
     for image in range(2):
         for place in range(4):
             (y, x), (v, u) = source[image, place].tolist(), target[image, place].tolist()
-            tile = pieces[image, place, :, y : y + side, x : x + side]
+            tile = pieces[image, order[image, place], :, y : y + side, x : x + side]
             assert torch.equal(made[image, place, :, v : v + side, u : u + side], tile)
 
 
@@ -88,6 +90,9 @@ def test_without_offsets_the_tile_is_in_the_middle() -> None:
 def test_a_margin_as_large_as_a_piece_is_refused() -> None:
     with pytest.raises(UsageError, match="margin 8"):
         with_margin(torch.rand(1, 4, 1, 8, 8), 8)
+    nowhere = torch.zeros(1, 4, 2, dtype=torch.int64)
+    with pytest.raises(UsageError, match="margin 8"):
+        scattered(torch.rand(1, 4, 1, 8, 8), torch.arange(4)[None], 8, nowhere, nowhere)
 
 
 def test_the_default_margin() -> None:

@@ -29,7 +29,7 @@ from oddlens.networks.mixture import PER_COMPONENT
 from oddlens.networks.unet import UNet
 from oddlens.options import DetectorOptions
 from oddlens.pretext.attention import entropy_share, to_pixels, warn_if_collapsed
-from oddlens.pretext.augmentation import jittered, mirrored
+from oddlens.pretext.augmentation import varied
 from oddlens.pretext.difficulty import warn_of_difficulty
 from oddlens.pretext.puzzle import accuracy
 from oddlens.pretext.recolorization import (
@@ -166,8 +166,7 @@ class MultiCue(Detector):
         return {"recolorization": (weight * nll).mean()}
 
     def _varied(self, images: Tensor, generator: Generator) -> Tensor:
-        images = mirrored(images, self.config.flips, generator)
-        return jittered(images, self.config.jitter, generator)
+        return varied(images, self.config.flips, self.config.jitter, generator)
 
     @property
     def _tasks(self) -> PieceTasks:

@@ -13,7 +13,15 @@ from oddlens.detectors.multicue_options import MultiCueOptions
 from oddlens.networks.encoders import make_encoder
 from oddlens.networks.piecewise import PieceNetwork
 from oddlens.pretext.attention import uniform
-from oddlens.pretext.pieces import assemble, cut, draw_offsets, shuffle, unshuffle, with_margin
+from oddlens.pretext.pieces import (
+    assemble,
+    cut,
+    draw_offsets,
+    scattered,
+    shuffle,
+    unshuffle,
+    with_margin,
+)
 from oddlens.pretext.puzzle import draw_orders, fixed_orders
 from oddlens.pretext.tint import draw_angles, fixed_angles, hues_of, rotation_errors, turned
 
@@ -144,9 +152,13 @@ class PieceTasks:
             if "tint" in self.active:
                 turns = unshuffle(angle, order).to(images.dtype) / config.angles
                 pieces = turned(hues, turns[..., None, None])
-            shown.append(assemble(with_margin(shuffle(pieces, order), config.gap, source, target)))
+            if source is not None and target is not None:
+                shown.append(scattered(pieces, order, config.gap, source, target))
+            else:
+                shown.append(assemble(with_margin(shuffle(pieces, order), config.gap)))
+        every = shown[0] if len(shown) == 1 else torch.cat(shown)
         answers = network(
-            torch.cat(shown).contiguous(memory_format=torch.channels_last),
+            every.contiguous(memory_format=torch.channels_last),
             detach_attention=config.attention == "l",
         )
         return Look(

@@ -18,7 +18,7 @@ from oddlens.images import ImageCache
 from oddlens.networks.encoders import make_encoder
 from oddlens.networks.layout import channels_last
 from oddlens.networks.multi_head import MultiHead
-from oddlens.pretext.augmentation import jittered, mirrored
+from oddlens.pretext.augmentation import varied
 from oddlens.pretext.classification import accuracy, normality, task_loss
 from oddlens.pretext.difficulty import warn_of_difficulty
 from oddlens.scoring import Cues
@@ -94,8 +94,7 @@ class Recognition(Detector):
             images: ``(N, 3, S, S)`` in [0, 1].
             generator: draws mirroring, shifts and the random parts of the transforms.
         """
-        images = mirrored(images, self.config.flips, generator)
-        images = jittered(images, self.config.jitter, generator)
+        images = varied(images, self.config.flips, self.config.jitter, generator)
         found = self.answers(images, generator)
         return {name: task_loss(logits.float()) for name, logits in found.items()}
 

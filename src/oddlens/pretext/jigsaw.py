@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from oddlens.errors import UsageError
-from oddlens.pretext.pieces import assemble, cut, draw_offsets, shuffle, with_margin
+from oddlens.pretext.pieces import assemble, cut, draw_offsets, scattered, shuffle, with_margin
 
 _CANDIDATES = 500
 """Permutations that are looked at for each one that is chosen."""
@@ -79,13 +79,11 @@ class Jigsaw:
         made = []
         for permutation in self.permutations:
             order = torch.tensor(permutation, device=images.device).expand(images.shape[0], -1)
-            shuffled = shuffle(pieces, order)
             if self.margin and generator is not None:
-                count, number = shuffled.shape[:2]
+                count, number = order.shape
                 source = draw_offsets(count, number, self.margin, generator)
                 target = draw_offsets(count, number, self.margin, generator)
-                shuffled = with_margin(shuffled, self.margin, source, target)
+                made.append(scattered(pieces, order, self.margin, source, target))
             else:
-                shuffled = with_margin(shuffled, self.margin)
-            made.append(assemble(shuffled))
+                made.append(assemble(with_margin(shuffle(pieces, order), self.margin)))
         return torch.stack(made)

@@ -49,7 +49,8 @@ def puzzle_loss(logits: Tensor, order: Tensor) -> Tensor:
     Returns:
         ``(N, n)`` by slot, at least 0. The mean over slots is the published loss.
     """
-    return F.cross_entropy(logits.movedim(-1, 1), order, reduction="none")
+    losses = F.cross_entropy(logits.flatten(0, 1), order.flatten(), reduction="none")
+    return losses.view(order.shape)
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

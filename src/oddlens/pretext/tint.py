@@ -25,7 +25,7 @@ class Hues(NamedTuple):
     Attributes:
         value: ``(..., H, W)``, the largest channel.
         chroma: ``(..., H, W)``, the largest less the smallest.
-        hue: ``(..., H, W)``, in turns; 0 for grey.
+        hue: ``(..., H, W)``, in turns, -1/2 to 1/2; 0 for grey.
     """
 
     value: Tensor
@@ -52,21 +52,20 @@ def rotate_hue(images: Tensor, radians: Tensor | float) -> Tensor:
 
 
 def hues_of(images: Tensor) -> Hues:
-    """Take ``(..., 3, H, W)`` RGB in [0, 1] apart; see ``turned`` for the way back."""
+    """Take ``(..., 3, H, W)`` RGB in [0, 1] apart; see ``turned`` for the way back.
+
+    The usual three cases of the hue, by which channel is the largest, are one formula: the way from
+    red in sixths is 2 + (green + blue - red - value) / chroma, by green where green is at least
+    blue, else by blue. Selections would take several times as long.
+    """
     red, green, blue = images.movedim(-3, 0).contiguous()
     value = torch.maximum(torch.maximum(red, green), blue)
     chroma = value - torch.minimum(torch.minimum(red, green), blue)
-    safe = chroma.clamp_min(torch.finfo(chroma.dtype).tiny)  # 0 / tiny is 0
-    sextant = torch.where(
-        value == red,
-        (green - blue).div_(safe),
-        torch.where(
-            value == green,
-            (blue - red).div_(safe).add_(2.0),
-            (red - green).div_(safe).add_(4.0),
-        ),
-    )
-    return Hues(value, chroma, sextant.div_(6.0))
+    tiny = torch.finfo(chroma.dtype).tiny
+    way = (green - red).add_(blue - value).add_(chroma, alpha=2.0)
+    way.div_(chroma.clamp_min(tiny).mul_(6.0))  # 0 / tiny is 0
+    side = (green - blue).add_(tiny).sign_()  # 1 where they are equal
+    return Hues(value, chroma, way.mul_(side))
 
 
 def turned(hues: Hues, turns: Tensor | float) -> Tensor:
@@ -82,8 +81,9 @@ def turned(hues: Hues, turns: Tensor | float) -> Tensor:
     channels = hues.hue.new_tensor([3 / 6, 1 / 6, -1 / 6]).view(3, 1, 1)
     away = (hues.hue + turns).unsqueeze(-3) + channels
     away.sub_(away.round())  # in turns from where the channel is at its least
-    lacks = away.abs_().mul_(-6.0).add_(2.0).clamp_(0.0, 1.0)
-    return hues.value.unsqueeze(-3) - lacks.mul_(hues.chroma.unsqueeze(-3))
+    lacks = (1 / 3 - away.abs_()).clamp_(0.0, 1 / 6)  # in sixths of the chroma
+    value, chroma = hues.value.unsqueeze(-3), hues.chroma.unsqueeze(-3)
+    return torch.addcmul(value, lacks, chroma, value=-6)
 
 
 def rotation_errors(hues: Hues, angles: int) -> Tensor:
@@ -94,7 +94,8 @@ def rotation_errors(hues: Hues, angles: int) -> Tensor:
     to a third of a turn, either way round, no channel goes back where it came from, so that the
     distance is chroma times the way in sixths. Beyond, the channel that moved first has moved back
     at the end: with ``within`` the part of its sixth that lies behind, it went 1 - within, and came
-    back by within + way - 3.
+    back by within + way - 3. Less twice the smaller of them, if above 0, the way is
+    2 + 2 min(|within - (2 - way / 2)|, way / 2 - 1).
 
     Args:
         hues: of pieces ``(N, n, c, c)``.
@@ -113,8 +114,8 @@ def rotation_errors(hues: Hues, angles: int) -> Tensor:
         forwards = 2 * candidate <= angles
         start = 6 * hues.hue if forwards else 6 * (hues.hue + candidate / angles)
         within = start - start.floor()
-        back = torch.minimum(1 - within, within + (way - 3)).clamp_(min=0)
-        errors.append((hues.chroma * (way - 2 * back)).mean(dim=(-2, -1)))
+        more = within.sub_(2 - way / 2).abs_().clamp_(max=way / 2 - 1).mul_(hues.chroma)
+        errors.append(2 * (mean + more.mean(dim=(-2, -1))))
     return torch.stack(errors, dim=-1)
 
 
