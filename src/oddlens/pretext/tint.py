@@ -56,7 +56,7 @@ def hues_of(images: Tensor) -> Hues:
 
     The usual three cases of the hue, by which channel is the largest, are one formula: the way from
     red in sixths is 2 + (green + blue - red - value) / chroma, by green where green is at least
-    blue, else by blue. Selections would take several times as long.
+    blue, else by blue. More selections would take several times as long.
     """
     red, green, blue = images.movedim(-3, 0).contiguous()
     value = torch.maximum(torch.maximum(red, green), blue)
@@ -64,8 +64,7 @@ def hues_of(images: Tensor) -> Hues:
     tiny = torch.finfo(chroma.dtype).tiny
     way = (green - red).add_(blue - value).add_(chroma, alpha=2.0)
     way.div_(chroma.clamp_min(tiny).mul_(6.0))  # 0 / tiny is 0
-    side = (green - blue).add_(tiny).sign_()  # 1 where they are equal
-    return Hues(value, chroma, way.mul_(side))
+    return Hues(value, chroma, torch.where(green >= blue, way, -way))
 
 
 def turned(hues: Hues, turns: Tensor | float) -> Tensor:
