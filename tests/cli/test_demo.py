@@ -141,3 +141,14 @@ def test_an_unknown_surface(run: Run, demo: FakeLibrary, tmp_path: Path) -> None
     outcome = run("demo", "--out", tmp_path, "--surface", "moon")
     assert outcome.code == 2
     assert "moon" in outcome.err
+
+
+@pytest.mark.slow
+def test_it_really_finds_defects_and_keeps_its_promise(run: Run, tmp_path: Path) -> None:
+    told = json.loads(run("demo", "--out", tmp_path, "--json").out)
+    assert told["method"] == "anomem"
+    assert told["false_alarm_rate_guaranteed"] == pytest.approx(1 / 21)
+    # With 20 that calibrate, more than 6 of 40 would be a case of twenty (beta-binomial).
+    assert told["false_alarm_rate_seen"] <= 6 / 40
+    assert told["detection_rate"] > 0.5
+    assert told["image_auroc_low"] > 0.8

@@ -87,7 +87,8 @@ def tiles(picture: Grey, size: int) -> list[Grey]:
 
 def tile_side(picture: Grey) -> int:
     """Side of the tiles of a photograph, in pixels."""
-    return min(picture.shape) // GRID
+    side: int = min(picture.shape) // GRID
+    return side
 
 
 def deal(seed: int, n_train: int, n_test: int) -> tuple[list[int], list[int]]:
