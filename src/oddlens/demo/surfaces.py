@@ -50,7 +50,8 @@ ground_truth marks the pixels that changed by more than {tolerance} of 255 grey 
 gaps and holes inside the defect filled.
 
 Use it to see oddlens at work, not to compare methods: made defects are easier to describe, and
-often easier to find, than real ones; and several are made on the same tile.
+often easier to find, than real ones; several are made on the same tile; and the size of the tiles
+and the detector of the demo were chosen with test images such as these in view.
 """
 
 
