@@ -91,9 +91,7 @@ def test_metrics_are_the_detectors(
     assert (found["n_normal"], found["n_anomalous"], found["n_skipped"]) == (12, 12, 1)
 
 
-def test_verdicts_and_scores_are_the_detectors(
-    run: Run, models: Models, labelled: Path
-) -> None:
+def test_verdicts_and_scores_are_the_detectors(run: Run, models: Models, labelled: Path) -> None:
     told = []
     for model in (models.detector, models.exported):
         outcome = run("score", model, labelled / "test", "--json", "--false-alarm-rate", 0.2)
@@ -124,7 +122,15 @@ def test_no_torch_is_imported(models: Models, labelled: Path, tmp_path: Path) ->
         "code = main(sys.argv[1:]); print(code, 'torch' in sys.modules)"
     )
     out, report = tmp_path / "metrics.json", tmp_path / "report.html"
-    call = ["evaluate", models.exported, labelled, "--out", out, "--report", report]
+    call: list[str | Path] = [
+        "evaluate",
+        models.exported,
+        labelled,
+        "--out",
+        out,
+        "--report",
+        report,
+    ]
     done = subprocess.run(
         [sys.executable, "-c", code, *call], capture_output=True, text=True, check=True
     )

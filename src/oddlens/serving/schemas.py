@@ -63,7 +63,6 @@ class ModelInfo(ModelName):
     )
     loaded_at: str = Field(description="UTC, ISO 8601", examples=["2026-11-25T15:29:03+00:00"])
 
-
     pixel_thresholds: list[float] | None = Field(
         description="the k-th is the pixel threshold at the false-alarm rate k / (held_out + 1): "
         "that share of normal images at most has any pixel of its map above it; null without maps",
