@@ -23,6 +23,7 @@ from benchmarks.anomem_ablation_tables import anomem_ablation, no_ablation
 from benchmarks.headline_table import LABELS as HEADLINES
 from benchmarks.headline_table import LOCALIZATION, REFERENCES, headline
 from benchmarks.pretrained_tables import pretrained
+from benchmarks.serving_tables import exported, loaded, served
 from benchmarks.table_cells import (
     DATA,
     RESULTS,
@@ -187,6 +188,9 @@ OWN: dict[str, Callable[[Path], str]] = {
     "variants_fashion_mnist": partial(variants, "fashion-mnist", shown=no_ablation),
     "pretrained": pretrained,
     "speed": speed,
+    "exported": exported,
+    "served": served,
+    "loaded": loaded,
 }
 """The tables of this repository's own scripts, and those of the library that are too much here."""
 

@@ -27,8 +27,18 @@ def standardise(detector: Detector, tune: ImageCache, tell: Progress | None = No
     fit_scales(detector, cues, len(tune), tell or (lambda phase, done, total: None))
 
 
-def fit_scales(detector: Detector, found: Iterable[Cues], total: int, tell: Progress) -> None:
-    """The same from cues in batches, ``total`` images in all."""
+def fit_scales(
+    detector: Detector,
+    found: Iterable[Cues],
+    total: int,
+    tell: Progress,
+    *,
+    with_reference: bool = False,
+) -> None:
+    """The same from cues in batches, ``total`` images in all.
+
+    ``with_reference`` keeps what ranks need even where the fusion ranks nothing.
+    """
     scores: dict[str, list[FloatArray]] = {}
     sums: dict[str, FloatArray] = {}
     pixels = done = 0
@@ -44,7 +54,7 @@ def fit_scales(detector: Detector, found: Iterable[Cues], total: int, tell: Prog
         tell("standardise", done, total)
     raw = {name: np.concatenate(values) for name, values in scores.items()}
     scales = Standardiser.fit(raw) if detector.config.standardise else Standardiser.unit(raw)
-    ranked = detector.config.fusion in RANKED
+    ranked = with_reference or detector.config.fusion in RANKED
     scales = scales.with_reference(raw) if ranked else scales
     weighed = detector.weighed_cue()
     if weighed is not None and len(raw) > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 import oddlens.detectors
+import oddlens.ensemble.fitting
 from oddlens import Ensemble, evaluate
 from oddlens.artifact import read_artifact
 from oddlens.detector import load
@@ -330,19 +332,83 @@ def test_wrong_calls() -> None:
         Ensemble(members()).cues(torch.zeros(1, 3, 16, 16))
 
 
-def test_a_budget_is_shared(monkeypatch: pytest.MonkeyPatch, images: np.ndarray) -> None:
-    asked: list[float | None] = []
-    fit = Toy.fit
+class Clock:
+    """Stands still but for what is put onto it."""
 
-    def quick(self: Toy, images: Any, **arguments: Any) -> Toy:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("spent", "shares"),
+    [((3, 3, 3), (3, 3, 3)), ((1, 2, 3), (3, 4, 6)), ((8.9, 3, 1), (3, 0.3, 0.3))],
+)
+def test_what_a_member_leaves_of_the_budget_is_for_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+    images: np.ndarray,
+    spent: tuple[float, ...],
+    shares: tuple[float, ...],
+) -> None:
+    asked: list[float] = []
+    clock, fit = Clock(), Toy.fit
+
+    def timed(self: Toy, images: Any, **arguments: Any) -> Toy:
+        clock.now += 60 * spent[len(asked)]
         asked.append(arguments.pop("max_minutes"))
         return fit(self, images, **{**arguments, "epochs": 1})
 
-    monkeypatch.setattr(Toy, "fit", quick)
-    ensemble = Ensemble(members()).fit(images, max_minutes=10, device="cpu")
-    assert asked == [3.0, 3.0, 3.0]
+    monkeypatch.setattr(Toy, "fit", timed)
+    monkeypatch.setattr(oddlens.ensemble.fitting, "time", clock)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the last case is over its budget
+        ensemble = Ensemble(members()).fit(images, max_minutes=10, device="cpu")
+    assert asked == pytest.approx(shares)
     assert ensemble.fit_report["budget_seconds"] == 600
     assert ensemble.provenance["max_minutes"] == 10
+
+
+def test_a_member_that_trains_nothing_is_fitted_first(
+    monkeypatch: pytest.MonkeyPatch, images: np.ndarray
+) -> None:
+    order: list[str] = []
+    fit = Toy.fit
+
+    def noted(self: Toy, images: Any, **arguments: Any) -> Toy:
+        order.append(self.method)
+        return fit(self, images, **arguments)
+
+    monkeypatch.setattr(Toy, "fit", noted)
+    monkeypatch.setattr(Plain, "stages", lambda self: [])
+    ensemble = Ensemble([Toy(), Plain()]).fit(images, epochs=1, device="cpu")
+    assert order == ["plain", "toy"]
+    assert list(ensemble.named_members) == ["toy", "plain"]
+
+
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize("how", ["mean", "max"])
+def test_scores_can_be_fused_by_how_far_out_they_are(
+    how: Any, images: np.ndarray, fitted: Ensemble, tmp_path: Path
+) -> None:
+    new = noise(9, seed=5, size=40)
+    ensemble = Ensemble(list(fitted.named_members.values()), fusion=how)
+    ensemble.calibrate(images, seed=3)
+    found = ensemble.predict(new)
+    assert ensemble.standardiser is not None
+    standardised = ensemble.standardiser(
+        {name: each.score(new) for name, each in fitted.named_members.items()}
+    )
+    every = np.stack(list(standardised.values()))
+    np.testing.assert_allclose(found.scores, every.mean(0) if how == "mean" else every.max(0))
+    for name, cue in found.cues.items():  # who objects is told in p-values all the same
+        p, _ = log_tails(standardised[name], ensemble.standardiser.reference[name])
+        np.testing.assert_allclose(cue, -p / np.log(10))
+    ensemble.save(tmp_path / "all.oddlens")
+    np.testing.assert_array_equal(load(tmp_path / "all.oddlens").score(new), found.scores)
+    card = (tmp_path / "all.oddlens" / "README.md").read_text(encoding="utf-8")
+    assert f"scores are fused by `{how}`. They are standardised on 10 normal images" in card
 
 
 def test_each_member_has_its_checkpoint_and_progress(images: np.ndarray, tmp_path: Path) -> None:
@@ -422,7 +488,7 @@ def test_clear_anomalies_of_any_member_do_not_tie(seed: int) -> None:
     assert (np.diff(together) > 0).all()
 
 
-@pytest.mark.parametrize("how", ["fisher", "stouffer", "min_p"])
+@pytest.mark.parametrize("how", ["fisher", "stouffer", "min_p", "mean", "max"])
 def test_normal_images_are_flagged_at_the_guaranteed_rate(how: Any) -> None:
     """Simulated: two dependent members, 400 fits with 14 images that scale and 29 that calibrate.
 

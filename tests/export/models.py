@@ -105,6 +105,7 @@ MODELS: dict[str, Callable[[], Detector]] = {
     "anomem surface": _one("anomem", **_FROZEN, subject="surface"),
     "ensemble": _joined("fisher"),
     "ensemble stouffer": _joined("stouffer"),
+    "ensemble mean": _joined("mean"),
 }
 
 

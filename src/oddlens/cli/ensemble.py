@@ -28,8 +28,8 @@ def ensemble(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Where to save the ensemble.")],
     fusion: Annotated[
-        Literal["fisher", "stouffer", "min_p"],
-        typer.Option("--fusion", help="How the detectors' p-values become one score."),
+        Literal["fisher", "stouffer", "min_p", "mean", "max"],
+        typer.Option("--fusion", help="How the detectors become one score."),
     ] = "fisher",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the draw of images.")] = 0,
     device: Annotated[Device, typer.Option("--device", help="Where to compute.")] = "auto",

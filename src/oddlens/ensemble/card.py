@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from oddlens.model_card import calibration_lines
+from oddlens.scoring.fusion import RANKED
 
 if TYPE_CHECKING:
     from oddlens.ensemble.ensemble import Ensemble
@@ -14,6 +15,10 @@ def ensemble_card(ensemble: Ensemble) -> str:
     """Markdown for a calibrated ensemble."""
     assert ensemble.calibration is not None
     done, origin = ensemble.fit_report, ensemble.provenance
+    ranked = ensemble.config.fusion in RANKED
+    what = (
+        ("p-values", "They are ranks among") if ranked else ("scores", "They are standardised on")
+    )
     return "\n".join(
         [
             "# An ensemble of fitted detectors",
@@ -39,7 +44,7 @@ def ensemble_card(ensemble: Ensemble) -> str:
                 for name, each in ensemble.named_members.items()
             ),
             "",
-            f"Their p-values are fused by `{ensemble.config.fusion}`. They are ranks among "
+            f"Their {what[0]} are fused by `{ensemble.config.fusion}`. {what[1]} "
             f"{done.get('tuned_on')} normal images.",
             "",
             "## Calibration",

@@ -33,7 +33,7 @@ from oddlens.scoring import Calibration, Cues, Scored
 from oddlens.scoring.tails import log_tails
 from oddlens.training import Stage
 
-PValueFusion = Literal["fisher", "stouffer", "min_p"]
+EnsembleFusion = Literal["fisher", "stouffer", "min_p", "mean", "max"]
 
 
 class EnsembleOptions(DetectorOptions):
@@ -43,7 +43,7 @@ class EnsembleOptions(DetectorOptions):
     precision: Literal["auto", "32", "bf16"] = Field("auto", exclude=True)
     standardise: bool = Field(True, exclude=True)
     image_size: int = Field(128, ge=1, description="the largest of the members'")
-    fusion: PValueFusion = Field("fisher", description="how the p-values become one score")
+    fusion: EnsembleFusion = Field("fisher", description="how the members become one score")
 
 
 class Ensemble(Detector):
@@ -73,8 +73,11 @@ class Ensemble(Detector):
         fusion: ``"fisher"`` (default) adds the logarithms of the p-values, so that one strong
             objection is enough, weak ones add up, and calm members take nothing away;
             ``"stouffer"`` adds normal quantiles, so that calm members weigh against one that
-            objects; ``"min_p"`` takes the word of the member that objects most. The default is our
-            choice, for members that look at different things.
+            objects; ``"min_p"`` takes the word of the member that objects most. Two more look at
+            how far out a score is, not at how rare: ``"mean"`` averages the members' scores in
+            standard deviations of held-out normals, so that a member says more the further out
+            it finds an image; ``"max"`` is the largest of them. The default is our choice, for
+            members that look at different things.
 
     Raises:
         UsageError: no member, a member twice or of another kind, an unknown fusion.
@@ -83,7 +86,7 @@ class Ensemble(Detector):
     method: ClassVar[str] = "ensemble"
     Options: ClassVar[type[DetectorOptions]] = EnsembleOptions
 
-    def __init__(self, members: Sequence[Detector], *, fusion: PValueFusion = "fisher") -> None:
+    def __init__(self, members: Sequence[Detector], *, fusion: EnsembleFusion = "fisher") -> None:
         _check(members)
         super().__init__(image_size=max(each.config.image_size for each in members), fusion=fusion)
         self.members = nn.ModuleList(members)
@@ -118,8 +121,9 @@ class Ensemble(Detector):
         """Fit every member anew on the same images and split, then calibrate the fused score.
 
         Args and errors are those of ``Detector.fit``, but: ``anomalies`` go to the members that
-        learn from them; of ``max_minutes`` nine tenths are divided equally among the members, and
-        the rest is for calibrating; the checkpoint folder has a folder for each member.
+        learn from them; of ``max_minutes`` nine tenths are for the members (each may use an equal
+        share of what is left of them; those that train no network come first), and the rest is for
+        calibrating; the checkpoint folder has a folder for each member.
         """
         from oddlens.ensemble.fitting import fit
 

@@ -55,13 +55,12 @@ def fit(
             f"no member learns from anomalies ({', '.join(members)}): leave --anomalies out"
         )
     _forget(ensemble)
-    share = None if max_minutes is None else _FOR_MEMBERS * max_minutes / len(members)
-    for name, member in members.items():
+    for at, (name, member) in enumerate(_quick_ones_first(members)):
         member.fit(
             source,
             anomalies=anomalies if member.learns_from_anomalies else None,
             epochs=epochs,
-            max_minutes=share,
+            max_minutes=_share(max_minutes, time.monotonic() - begin, at, len(members)),
             seed=seed,
             device=device,
             holdout=holdout,
@@ -107,6 +106,23 @@ def calibrate(
     ensemble.provenance |= {"seed": seed}
 
 
+def _quick_ones_first(members: Mapping[str, Detector]) -> list[tuple[str, Detector]]:
+    """In the order of fitting: one that trains no network leaves much of its share to others."""
+    return sorted(members.items(), key=lambda item: bool(item[1].stages()))
+
+
+def _share(max_minutes: float | None, spent: float, at: int, members: int) -> float | None:
+    """Minutes for member ``at``: what ``spent`` seconds leave, shared with those that follow.
+
+    One that overran leaves the others a tenth of an equal share, in which they learn
+    little and say so.
+    """
+    if max_minutes is None:
+        return None
+    whole = _FOR_MEMBERS * max_minutes
+    return max((whole - spent / 60) / (members - at), 0.1 * whole / members)
+
+
 def _forget(ensemble: Ensemble) -> None:
     ensemble.calibration = ensemble.standardiser = ensemble.map_standardiser = None
     ensemble.fit_report, ensemble.provenance = {}, {}
@@ -140,7 +156,9 @@ def _calibrate(
         source, maps=True, on_bad="raise", skipped=late, indices=parts.scale
     )
     with closing(found):
-        fit_scales(ensemble, (cues for _, cues in found), len(parts.scale), tell)
+        fit_scales(
+            ensemble, (cues for _, cues in found), len(parts.scale), tell, with_reference=True
+        )
     found = ensemble.cues_stream(
         source, maps=True, on_bad="raise", skipped=late, indices=parts.calibration
     )

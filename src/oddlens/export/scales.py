@@ -131,7 +131,7 @@ class Scales(nn.Module):
         for what, by_name in (("means", standardiser.mean), ("stds", standardiser.std)):
             self.register_buffer(what, _constant([by_name[name] for name in self.names]))
         self.tails = nn.ModuleList()
-        if fusion in RANKED:
+        if standardiser.reference:  # an ensemble ranks its members, whatever fuses them
             self.tails.extend(Tails(standardiser.reference[name]) for name in self.names)
         self.maps = maps
 

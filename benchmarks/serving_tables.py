@@ -1,0 +1,93 @@
+"""The tables of exported files and of the service, as ``onnx_speed.py`` and ``serving.py`` measure.
+
+Of what was measured several times with one method the latest is shown; a method of which something
+is missing, since its run was cut off, is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.table_cells import RESULTS, Record, Records, origin, read
+from oddlens.detectors import get_method
+from oddlens.tables.cells import NOT_RUN, markdown
+
+CLIENTS, PARTS = (1, 8, 32), (50, 99)
+LATENCIES = tuple((f"p{part}", clients) for clients in CLIENTS for part in PARTS)
+TIMES = ("torch", "onnxruntime", "torch against onnxruntime")
+ONNX, SERVING = "onnx_speed", "serving"
+EXPORTED = (
+    *("detector", "images, px", "torch, ms an image", "onnxruntime, ms an image", "times faster"),
+    *("largest relative deviation", "file, MiB"),
+)
+SERVED = (
+    *("detector", "in process, images/s", "service, images/s", "share"),
+    *("p50 / p99 of 1 client, ms", "of 8", "of 32"),
+)
+LOADED = (
+    *("detector", "requests", "scored", "bad, refused", "lost", "wrong", "busy, tried again"),
+    *("requests/s", "memory at the end, MiB", "growth, MiB"),
+)
+
+
+def exported(folder: Path = RESULTS) -> str:
+    """Every method: torch against onnxruntime on the same arrays, and how far apart they are."""
+    records = read(ONNX, folder)
+    rows = [
+        [
+            method,
+            ", ".join(map(str, each["torch"]["image_sizes"])),
+            *(_number(each[what]) for what in TIMES),
+            f"{each['largest deviation']['value']:.0e}",
+            _number(each["file"]),
+        ]
+        for method, each in _latest(records, (*TIMES, "largest deviation", "file")).items()
+    ]
+    return f"{markdown(EXPORTED, rows or [[NOT_RUN] * len(EXPORTED)])}\n\n{origin(records, ONNX)}"
+
+
+def served(folder: Path = RESULTS) -> str:
+    """Throughput of full batches beside that in process, and latencies of single images."""
+    records = read(SERVING, folder)
+    rows = []
+    needed = ("in process", "service", "service against in process", *LATENCIES)
+    for method, each in _latest(records, needed).items():
+        pace = [_number(each[what]) for what in ("in process", "service")]
+        share = f"{each['service against in process']['value']:.2f}"
+        waits = [
+            " / ".join(_number(each[f"p{part}", clients]) for part in PARTS) for clients in CLIENTS
+        ]
+        rows.append([get_method(method).__name__, *pace, share, *waits])
+    table = markdown(SERVED, rows or [[NOT_RUN] * len(SERVED)])
+    return f"{table}\n\n{origin(records, SERVING)}"
+
+
+def loaded(folder: Path = RESULTS) -> str:
+    """The long load: what came of every request, and what memory did meanwhile."""
+    records = read(SERVING, folder)
+    rows = []
+    needed = (("load", 32), "load", "memory at the end", "memory growth")
+    for method, each in _latest(records, needed).items():
+        counts = each["load", 32]
+        names = ("requests", "scored", "refused as they should", "lost", "wrong")
+        told = [f"{counts[name]:,}" for name in (*names, "busy, tried again")]
+        rest = [_number(each[what]) for what in ("load", "memory at the end", "memory growth")]
+        rows.append([get_method(method).__name__, *told, *rest])
+    table = markdown(LOADED, rows or [[NOT_RUN] * len(LOADED)])
+    return f"{table}\n\n{origin(records, SERVING)}"
+
+
+def _latest(records: Records, needed: Sequence[object]) -> dict[str, dict[object, Record]]:
+    """By method, and then by what was measured; and of how many clients, where it was asked of."""
+    found: dict[str, dict[object, Record]] = {}
+    for record in records:
+        what, clients = record["what"], record.get("clients")
+        key = what if clients is None or "batch" in record else (what, clients)
+        found.setdefault(record["method"], {})[key] = record
+    return {name: each for name, each in found.items() if set(needed) <= each.keys()}
+
+
+def _number(record: Record) -> str:
+    value = float(record["value"])
+    return f"{value:.1f}" if abs(value) < 100 else f"{value:,.0f}"
