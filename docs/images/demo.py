@@ -2,7 +2,7 @@
 
     python docs/images/demo.py .demo
 
-The images are not chosen: one good crop, and of each kind of made defect the second one, which is
+The images are not chosen: one good tile, and of each kind of made defect the second one, which is
 of medium strength.
 """
 

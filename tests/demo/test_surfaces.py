@@ -1,4 +1,4 @@
-"""The demo data: deterministic, honest about its defects, and split without a shared pixel."""
+"""The demo data: deterministic, honest about its defects, and no two tiles share a pixel."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from PIL import Image
 
 from oddlens.demo import SURFACES, make_surface_dataset
 from oddlens.demo.defects import DEFECTS, TOLERANCE, add_defect
-from oddlens.demo.surfaces import CROP, crops, photograph, regions
+from oddlens.demo.surfaces import GRID, deal, photograph, tiles
 from oddlens.errors import DataError, UsageError
 from oddlens.images import read_layout, read_mask
 
 
 def _small(out: Path, **options: object) -> Path:
-    return make_surface_dataset(out, n_train=4, n_good=3, n_defective=7, **options)  # type: ignore[arg-type]
+    counts = {"size": 64, "n_train": 4, "n_good": 3, "n_defective": 7}
+    return make_surface_dataset(out, **{**counts, **options})  # type: ignore[arg-type]
 
 
 def _hashes(root: Path) -> dict[str, str]:
@@ -46,7 +47,7 @@ def test_layout_is_read_as_mvtec_layout(tmp_path: Path) -> None:
     assert {image.defect for image in broken} == set(DEFECTS)
     for image in broken:
         assert image.mask is not None
-        mask = read_mask(image.mask, (CROP, CROP))
+        mask = read_mask(image.mask, (64, 64))
         assert 0.003 <= mask.mean() < 0.5
 
 
@@ -63,20 +64,51 @@ def test_size_is_the_size_of_images_and_masks(tmp_path: Path, size: int) -> None
     assert sizes == {(size, size)}
 
 
-def test_training_and_test_images_share_no_pixel_of_the_photograph(
+def _painted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A photograph whose every tile has a grey of its own, left-over borders none of these."""
+    side = 512 // GRID
+    row, column = np.divmod(np.arange(GRID**2), GRID)
+    picture = np.full((512, 512), 255, np.uint8)
+    for grey, (y, x) in enumerate(zip(row * side, column * side, strict=True)):
+        picture[y : y + side, x : x + side] = 2 * grey
+    monkeypatch.setattr("oddlens.demo.surfaces.photograph", lambda name: picture)
+
+
+def test_no_two_normal_images_share_a_pixel_of_the_photograph(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the training part painted bright and the rest black, no image may show the other."""
-    border = regions(512)[0].right
-    painted = np.where(np.arange(512) < border, 200, 0).astype(np.uint8)
-    monkeypatch.setattr("oddlens.demo.surfaces.photograph", lambda name: np.tile(painted, (512, 1)))
-    root = make_surface_dataset(tmp_path / "painted", n_train=60, n_good=60, n_defective=5)
-    for path in (root / "train").rglob("*.png"):
-        assert np.asarray(Image.open(path)).min() > 180
+    """So that any division into training, calibration and test is one without shared pixels."""
+    _painted(monkeypatch)
+    root = make_surface_dataset(tmp_path / "painted", size=51, n_defective=1)
+    shown = {
+        path: set(np.unique(np.asarray(Image.open(path))).tolist()) for path in root.rglob("good/*")
+    }
+    assert len(shown) == GRID**2
+    assert all(len(greys) == 1 for greys in shown.values())
+    assert len(set().union(*shown.values())) == GRID**2
+
+
+def test_every_defect_is_made_on_a_normal_test_image(tmp_path: Path) -> None:
+    root = _small(tmp_path / "bricks")
+    normal = {Image.open(path).tobytes() for path in (root / "test" / "good").iterdir()}
     for image in read_layout(root).test:
-        pixels = np.asarray(Image.open(image.path))
-        outside = read_mask(image.mask, None) if image.mask else np.zeros(pixels.shape, bool)
-        assert pixels[~outside].max() <= TOLERANCE
+        if image.mask is None:
+            continue
+        pixels, mask = np.asarray(Image.open(image.path)).astype(int), read_mask(image.mask, None)
+        changes = [
+            np.abs(np.frombuffer(each, np.uint8).reshape(pixels.shape) - pixels)[~mask].max()
+            for each in normal
+        ]
+        assert min(changes) <= TOLERANCE
+
+
+def test_chance_deals_the_tiles(tmp_path: Path) -> None:
+    """Anywhere in the photograph, and a tile is either learned from or tested on."""
+    dealt = [deal(seed, 60, 40) for seed in range(200)]
+    assert all(sorted([*train, *test]) == list(range(GRID**2)) for train, test in dealt)
+    tested = np.bincount(np.concatenate([test for _, test in dealt]), minlength=GRID**2)
+    # Binomial, 200 deals at 0.4: 80 on average, and five deviations of 6.9 to either side.
+    assert 45 < tested.min() < tested.max() < 115
 
 
 def _strengths() -> list[tuple[str, int]]:
@@ -86,10 +118,8 @@ def _strengths() -> list[tuple[str, int]]:
 @pytest.mark.parametrize(("kind", "strength"), _strengths())
 @pytest.mark.parametrize("surface", SURFACES)
 def test_mask_is_where_pixels_changed(surface: str, kind: str, strength: int) -> None:
-    picture = photograph(surface)
-    _, test = regions(picture.shape[1])
     donors = [photograph("coffee"), photograph("coins")]
-    for seed, before in enumerate(crops(picture, test, 3, CROP, [strength, 9])):
+    for seed, before in enumerate(tiles(photograph(surface), 128)[strength::33]):
         rng = np.random.default_rng([seed, strength])
         after, mask = add_defect(before, kind, strength=strength, rng=rng, donors=donors)
         change = np.abs(after.astype(int) - before.astype(int))
@@ -100,14 +130,13 @@ def test_mask_is_where_pixels_changed(surface: str, kind: str, strength: int) ->
 
 
 def test_stronger_defects_change_more() -> None:
-    picture = photograph("brick")
-    _, test = regions(picture.shape[1])
+    some = tiles(photograph("brick"), 128)[::12]
     donors = [photograph("coffee")]
     for kind in ("scratch", "dent", "stain"):
         means = []
         for strength in range(3):
             changes = []
-            for seed, before in enumerate(crops(picture, test, 8, CROP, [5])):
+            for seed, before in enumerate(some):
                 rng = np.random.default_rng(seed)
                 after, mask = add_defect(before, kind, strength=strength, rng=rng, donors=donors)
                 changes.append(np.abs(after.astype(int) - before)[mask].mean())
@@ -151,7 +180,13 @@ def test_an_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(
     ("options", "word"),
-    [({"surface": "marble"}, "brick"), ({"size": 8}, "size"), ({"seed": -1}, "seed")],
+    [
+        ({"surface": "marble"}, "brick"),
+        ({"size": 8}, "size"),
+        ({"seed": -1}, "seed"),
+        ({"n_good": 0}, "n_good"),
+        ({"n_train": 98}, "101 together"),
+    ],
 )
 def test_wrong_options_are_named(tmp_path: Path, options: dict[str, object], word: str) -> None:
     with pytest.raises(UsageError, match=word):

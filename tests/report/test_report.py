@@ -280,6 +280,8 @@ def test_metrics_are_shown_with_their_intervals(tmp_path: Path) -> None:
     assert "1,200" in text
     assert "seed7" in text
     assert "AUPRO" not in text
+    (folded,) = Page(path).all("details", "measured")
+    assert "open" not in folded
 
 
 def test_a_failure_leaves_the_old_report_and_no_debris(

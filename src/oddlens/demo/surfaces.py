@@ -1,16 +1,16 @@
-"""The data set of ``oddlens demo``: crops of one real photograph, some with defects we make.
+"""The data set of ``oddlens demo``: tiles of one real photograph, some with defects we make.
 
 The photographs are the ones that lie inside the scikit-image wheel, so nothing is downloaded.
-Each is cut in two: training crops come from the left part only, test crops (normal and
-defective) from the right part only, so no pixel of the photograph is in both. Every crop is
-mirrored left-right or not by a coin toss, which makes the two parts of a photograph taken in
-perspective (``brick``) look alike.
+Each is cut into square tiles side by side, and the tiles are dealt at random: some to learn from,
+the rest to test on. No two tiles share a pixel, so that however ``fit`` divides those it is given,
+what it calibrates on shares no pixel with what it trains on, nor either with a test image. And
+because chance deals them, a normal test tile is as likely to look odd as one that calibrates, which
+is what a guaranteed false-alarm rate asks for; overlapping crops, or one side of a photograph to
+learn from and the other to test on, would break that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
@@ -25,22 +25,23 @@ from oddlens.errors import UsageError
 Surface: TypeAlias = Literal["brick", "gravel", "grass"]
 SURFACES: tuple[str, ...] = get_args(Surface)
 
-# A quarter of the 512-pixel photographs: several bricks or some dozen stones in every crop.
-CROP = 128
-# The share of the photograph's width that training crops come from. Test crops need at least
-# CROP columns; the larger training part gets what is left beyond some room to move.
-TRAIN_SHARE = 0.6
-# Illumination differs a little from crop to crop, as it does between real exposures.
-_GAIN = 0.04
+GRID = 10
+"""Tiles in a row and in a column: of 51 pixels in these photographs, which is two bricks across.
+Fewer would leave too few to calibrate on, more would show next to nothing each (our choice)."""
+TRAIN = 60
+"""Of the tiles, to learn from; the demo trains on half of them, and 20 of the others calibrate."""
+SIZE = 256
+"""Of the images, in pixels: what the demo's detector looks at."""
 
 _README = """{marker}
 
-Normal images are crops of one photograph, skimage.data.{surface}() (CC0), which comes with
-scikit-image. Training crops lie left of column {border}, test crops at or right of it: they
-share no pixel.
+The normal images are tiles of one photograph, skimage.data.{surface}() (CC0), which comes with
+scikit-image. It is cut into {grid} x {grid} tiles of {side} pixels, each enlarged to {size}; no two
+of them share a pixel of the photograph. Chance decides which are in train/good and which in
+test/good.
 
-THE DEFECTS ARE MADE, NOT FOUND. Each image under test/<defect> is a test crop to which one
-defect was added by a program:
+THE DEFECTS ARE MADE, NOT FOUND. Each image under test/<defect> is one of the tiles of test/good, to
+which one defect was added by a program:
 
 {kinds}
 
@@ -49,29 +50,9 @@ ground_truth marks the pixels that changed by more than {tolerance} of 255 grey 
 gaps and holes inside the defect filled.
 
 Use it to see oddlens at work, not to compare methods: made defects are easier to describe, and
-often easier to find, than real ones.
+often easier to find, than real ones; several are made on the same tile; and the size of the tiles
+and the detector of the demo were chosen with test images such as these in view.
 """
-
-
-@dataclass(frozen=True)
-class Region:
-    """Columns of a photograph, ``left`` included and ``right`` not."""
-
-    left: int
-    right: int
-
-
-def regions(width: int) -> tuple[Region, Region]:
-    """Where training and test crops of a photograph may lie.
-
-    Args:
-        width: of the photograph, in pixels.
-
-    Returns:
-        The training region and the test region; they do not overlap.
-    """
-    border = min(round(width * TRAIN_SHARE), width - CROP)
-    return Region(0, border), Region(border, width)
 
 
 def photograph(name: str) -> Grey:
@@ -89,32 +70,47 @@ def photograph(name: str) -> Grey:
     return np.asarray(Image.fromarray(pixels).convert("L"))
 
 
-def crops(picture: Grey, region: Region, count: int, size: int, seed: list[int]) -> Iterator[Grey]:
-    """Cut crops of ``CROP`` pixels at random places of a region.
+def tiles(picture: Grey, size: int) -> list[Grey]:
+    """Cut a photograph into tiles that share no pixel.
 
     Args:
-        picture: uint8 ``(H, W)``.
-        region: the columns to stay within.
-        count: how many.
-        size: the side that each crop is resampled to, in pixels.
-        seed: of the random places; the same seed gives the same crops.
+        picture: uint8 ``(H, W)``, at least ``GRID`` pixels a side.
+        size: the side that each tile is resampled to, in pixels.
 
-    Yields:
-        uint8 ``(size, size)``.
+    Returns:
+        ``GRID ** 2`` tiles, uint8 ``(size, size)``, row by row. Up to ``GRID - 1`` rows and columns
+        at the lower and right border are left over.
     """
-    rng = np.random.default_rng(seed)
-    for _ in range(count):
-        top = int(rng.integers(0, picture.shape[0] - CROP + 1))
-        left = int(rng.integers(region.left, region.right - CROP + 1))
-        crop = picture[top : top + CROP, left : left + CROP]
-        if rng.random() < 0.5:
-            crop = crop[:, ::-1]
-        lit = crop.astype(np.float64) * rng.uniform(1 - _GAIN, 1 + _GAIN)
-        crop = np.rint(np.clip(lit, 0, 255)).astype(np.uint8)
-        if size != CROP:
-            resized = Image.fromarray(crop).resize((size, size), Image.Resampling.BICUBIC)
-            crop = np.asarray(resized)
-        yield crop
+    side = tile_side(picture)
+    places = [(row * side, column * side) for row in range(GRID) for column in range(GRID)]
+    return [_resampled(picture[y : y + side, x : x + side], size) for y, x in places]
+
+
+def tile_side(picture: Grey) -> int:
+    """Side of the tiles of a photograph, in pixels."""
+    side: int = min(picture.shape) // GRID
+    return side
+
+
+def deal(seed: int, n_train: int, n_test: int) -> tuple[list[int], list[int]]:
+    """Which tiles to learn from and which to test on: disjoint, by chance.
+
+    Args:
+        seed: the same seed deals alike.
+        n_train: how many to learn from.
+        n_test: how many to test on; together at most ``GRID ** 2``.
+
+    Returns:
+        Indices into ``tiles``, in random order.
+    """
+    order = np.random.default_rng([seed, 0]).permutation(GRID**2).tolist()
+    return order[:n_train], order[n_train : n_train + n_test]
+
+
+def _resampled(tile: Grey, size: int) -> Grey:
+    if tile.shape == (size, size):
+        return tile
+    return np.asarray(Image.fromarray(tile).resize((size, size), Image.Resampling.BICUBIC))
 
 
 def make_surface_dataset(
@@ -122,9 +118,9 @@ def make_surface_dataset(
     *,
     surface: str = "brick",
     seed: int = 0,
-    size: int = 128,
-    n_train: int = 160,
-    n_good: int = 40,
+    size: int = SIZE,
+    n_train: int = TRAIN,
+    n_good: int = GRID**2 - TRAIN,
     n_defective: int = 60,
 ) -> Path:
     """Write the demo data set, in MVTec layout, as grey PNG files.
@@ -138,12 +134,12 @@ def make_surface_dataset(
         surface: one of ``SURFACES``. "brick" is the default because its regular pattern lets
             the eye judge every verdict.
         seed: of every random choice, at least 0.
-        size: side of the images in pixels, 32 to 1024. Crops are 128 pixels of the photograph,
-            resampled when ``size`` differs.
+        size: side of the images in pixels, 32 to 1024, to which tiles are resampled before any
+            defect is added.
         n_train: normal training images, at least 1.
-        n_good: normal test images, at least 1.
-        n_defective: defective test images, spread evenly over the kinds in
-            ``oddlens.demo.defects.DEFECTS``, at least 1.
+        n_good: normal test images, at least 1; together at most ``GRID ** 2``.
+        n_defective: defective test images, at least 1: the normal test images in turn, each with a
+            defect, spread evenly over the kinds in ``oddlens.demo.defects.DEFECTS``.
 
     Returns:
         ``out`` as a path.
@@ -155,13 +151,13 @@ def make_surface_dataset(
     _check(surface, seed, size, {"n_train": n_train, "n_good": n_good, "n_defective": n_defective})
     out = Path(out)
     marker = (
-        f"oddlens demo data: surface={surface} seed={seed} size={size} "
+        f"oddlens demo data: surface={surface} seed={seed} size={size} grid={GRID} "
         f"train={n_train} good={n_good} defective={n_defective}"
     )
 
     def write(root: Path) -> None:
         _write_images(root, surface, seed, size, n_train, n_good, n_defective)
-        _write_readme(root, surface, marker)
+        _write_readme(root, surface, size, marker)
 
     made_whole(out, marker, write)
     return out
@@ -177,23 +173,29 @@ def _check(surface: str, seed: int, size: int, counts: dict[str, int]) -> None:
     for name, count in counts.items():
         if count < 1:
             raise UsageError(f"{name} is {count}; it must be at least 1")
+    normal = counts["n_train"] + counts["n_good"]
+    if normal > GRID**2:
+        raise UsageError(
+            f"n_train and n_good are {normal} together; "
+            f"they must be at most {GRID**2}, which is how many tiles there are"
+        )
 
 
 def _write_images(
     root: Path, surface: str, seed: int, size: int, n_train: int, n_good: int, n_defective: int
 ) -> None:
-    picture = photograph(surface)
-    train, test = regions(picture.shape[1])
-    for index, crop in enumerate(crops(picture, train, n_train, size, [seed, 0])):
-        _save(crop, root / "train" / "good" / f"{index:03d}.png")
-    for index, crop in enumerate(crops(picture, test, n_good, size, [seed, 1])):
-        _save(crop, root / "test" / "good" / f"{index:03d}.png")
+    cut = tiles(photograph(surface), size)
+    train, test = deal(seed, n_train, n_good)
+    for folder, dealt in (("train", train), ("test", test)):
+        for index, tile in enumerate(dealt):
+            _save(cut[tile], root / folder / "good" / f"{index:03d}.png")
     donors = [photograph(name) for name in ("coffee", "chelsea", "coins", "rocket", "camera")]
-    for index, crop in enumerate(crops(picture, test, n_defective, size, [seed, 2])):
+    for index in range(n_defective):
         number, kind_index = divmod(index, len(DEFECTS))
         kind = DEFECTS[kind_index]
         rng = np.random.default_rng([seed, 3, index])
-        damaged, mask = add_defect(crop, kind, strength=number % 3, rng=rng, donors=donors)
+        before = cut[test[index % n_good]]
+        damaged, mask = add_defect(before, kind, strength=number % 3, rng=rng, donors=donors)
         _save(damaged, root / "test" / kind / f"{number:03d}.png")
         _save(
             mask.astype(np.uint8) * np.uint8(255),
@@ -206,12 +208,16 @@ def _save(pixels: npt.NDArray[np.uint8], path: Path) -> None:
     Image.fromarray(pixels).save(path)
 
 
-def _write_readme(root: Path, surface: str, marker: str) -> None:
+def _write_readme(root: Path, surface: str, size: int, marker: str) -> None:
     from oddlens.demo.defects import KINDS, TOLERANCE
 
-    _, test = regions(photograph(surface).shape[1])
-    kinds = "\n".join(f"  {name:<8} {kind.description}" for name, kind in KINDS.items())
     text = _README.format(
-        marker=marker, surface=surface, border=test.left, kinds=kinds, tolerance=TOLERANCE
+        marker=marker,
+        surface=surface,
+        grid=GRID,
+        side=tile_side(photograph(surface)),
+        size=size,
+        kinds="\n".join(f"  {name:<8} {kind.description}" for name, kind in KINDS.items()),
+        tolerance=TOLERANCE,
     )
     (root / README).write_text(text, encoding="utf-8")

