@@ -37,6 +37,13 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
         yield fresh
 
 
+ODD_PIXELS = """() => [...document.querySelectorAll(".card .heat")].map((map) => {
+  const { data } = map.getContext("2d").getImageData(0, 0, map.width, map.height);
+  return data.filter((value, byte) => byte % 4 === 3 && value >= 128).length;
+})"""
+"""Of each heat map the pixels that are painted as odd: half opaque, and more."""
+
+
 def pictures(house: House) -> list[Path]:
     return sorted(house.images.glob("*.png"))
 
@@ -106,6 +113,41 @@ def test_the_rate_judges_without_a_request(page: Page, house: House) -> None:
         expect(page.locator(".card[data-verdict=flagged]")).to_have_count(flagged)
         expect(page.locator("#rate-words")).to_contain_text(f"at most {place + 1} in 13 normal")
     assert sent == []
+
+
+def test_heat_maps_follow_the_rate_without_a_request(page: Page, house: House) -> None:
+    give(page, pictures(house), 6)
+    page.locator("#order").select_option("name")
+    expect(page.locator(".card .heat")).to_have_count(6)
+    maps = house.first.predict(pictures(house)).maps
+    assert maps is not None
+    sent, seen = posts(page), []
+    for place in (0, 2, 5):  # 1, 3, 6 in 13
+        threshold = house.first.calibration.pixel_threshold((place + 1.001) / (HELD_OUT + 1))
+        wanted = [int(threshold.flags(each).sum()) for each in maps]
+        slide_to(page.get_by_label("False-alarm rate"), place)
+        page.wait_for_function(f"wanted => String(({ODD_PIXELS})()) === String(wanted)", arg=wanted)
+        expect(page.locator("#heat-words")).to_contain_text(f"at most {place + 1} in 13 normal")
+        seen.append(sum(wanted))
+    assert seen[0] < seen[1] < seen[2]  # or nothing would have been seen to move
+    assert sent == []
+
+
+def test_heat_maps_out_of_sight_are_right_when_they_come(page: Page, tmp_path: Path) -> None:
+    for index, picture in enumerate(odd_pictures(60, seed=8)):
+        Image.fromarray(picture).save(tmp_path / f"{index:02}.png")
+    give(page, sorted(tmp_path.iterdir()), 60)
+    page.locator(".card").last.scroll_into_view_if_needed()
+    painted = "card => card.querySelector('.heat')?.dataset.threshold"
+    last = page.locator(".card").last
+    expect(last.locator(".heat")).to_have_count(1)
+    before = last.evaluate(painted)
+    page.locator(".card").first.scroll_into_view_if_needed()
+    slide_to(page.get_by_label("False-alarm rate"), 5)
+    expect(page.locator(".card .heat").first).not_to_have_attribute("data-threshold", before)
+    now = page.locator(".card").first.evaluate(painted)
+    last.scroll_into_view_if_needed()
+    expect(last.locator(".heat")).to_have_attribute("data-threshold", now)
 
 
 def test_order_filter_and_search(page: Page, house: House) -> None:

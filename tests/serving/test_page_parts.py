@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 from collections.abc import Iterator
@@ -10,10 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from oddlens.report.heat import palette
 from oddlens.report.words import at_most_percent
 from oddlens.scoring import Calibration
+from oddlens.serving.heat import map_uri, map_values
 from tests.serving.page_service import browser, chromium, opened
 from tests.serving.process import service
 
@@ -55,6 +59,17 @@ def test_a_bound_is_written_as_in_the_report(page: Page) -> None:
     assert call(page, "words", "x.map(m.atMostPercent)", bounds) == [
         at_most_percent(bound) for bound in bounds
     ]
+
+
+@pytest.mark.parametrize("threshold", [0.25, 5.8, -0.7])
+def test_heat_maps_have_the_colours_of_the_services_pictures(page: Page, threshold: float) -> None:
+    values = np.linspace(threshold - 9, threshold + 60, 4099, dtype=np.float32).reshape(1, -1)
+    values[0, 0] = threshold
+    sent = map_values(values).model_dump()
+    found = call(page, "heat", "[...m.painted(m.read(x[0]).values, x[1])]", [sent, threshold])
+    picture = Image.open(io.BytesIO(base64.b64decode(map_uri(values, threshold).partition(",")[2])))
+    assert found == np.asarray(picture).ravel().tolist()
+    assert call(page, "heat", "[...m.palette()]") == palette().ravel().tolist()
 
 
 def test_csv_is_read_back(page: Page) -> None:

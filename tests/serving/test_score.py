@@ -104,6 +104,62 @@ def test_maps_lie_over_the_image_and_show_what_is_above_the_threshold(client: Te
     assert (picture[:, 8:, 3] > 128).all()
 
 
+def test_maps_come_as_values_for_programs_that_draw_themselves(client: TestClient) -> None:
+    result = posted(client, half_bright(), query="?maps=float32")["results"][0]
+    assert result["map"] is None
+    found = result["map_values"]
+    values = np.frombuffer(base64.b64decode(found["data"]), "<f4")
+    assert (found["width"], found["height"], values.size) == (16, 16, 256)
+    wanted = np.repeat(np.array([[0, 1]], np.float32), 8, axis=1).repeat(16, axis=0)
+    assert np.array_equal(values.reshape(16, 16), wanted)
+    assert posted(client, half_bright(), query="?maps=png")["results"][0]["map_values"] is None
+
+
+def test_models_tells_the_pixel_threshold_at_every_rate(client: TestClient) -> None:
+    told = client.get("/v1/models").json()["models"][0]["pixel_thresholds"]
+    assert len(told) == HELD_OUT
+    for k in (1, 7, 50, HELD_OUT):
+        rate = k / (HELD_OUT + 1)
+        answer = posted(client, grey(1), query=f"?false_alarm_rate={rate}")
+        assert answer["guaranteed_rate"] == rate
+        assert told[k - 1] == answer["pixel_threshold"]
+
+
+@pytest.mark.parametrize("query", ["false_alarm_rat=0.1", "maps=png&Model=toy", "maps%20=png"])
+def test_an_unknown_parameter_is_no_silent_default(client: TestClient, query: str) -> None:
+    answer = client.post(f"/v1/score?{query}", files={"images": grey(1)})
+    assert answer.status_code == 422
+    error = answer.json()["error"]
+    assert error["code"] == "wrong_query"
+    wrong = {"false_alarm_rat=0.1": "'false_alarm_rat'", "maps%20=png": "'maps '"}
+    assert wrong.get(query, "'Model'") in error["message"]
+    assert error["message"].endswith("there are model, false_alarm_rate, maps")
+
+
+def test_what_nobody_expected_is_answered_like_the_rest(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from oddlens.serving.scoring import Desk
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("out of luck")
+
+    wanted = client.get("/healthz").headers
+    with monkeypatch.context() as patch, caplog.at_level("ERROR", "oddlens.serving"):
+        patch.setattr(Desk, "score", broken)
+        answer = client.post("/v1/score", files={"images": grey(1)})
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "failed"
+    assert "luck" not in answer.text
+    assert set(wanted) <= set(answer.headers)
+    for name in ("content-security-policy", "x-content-type-options", "referrer-policy"):
+        assert answer.headers[name] == wanted[name]
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert vars(record)["request_id"] == answer.headers["x-request-id"]
+    assert posted(client, grey(51))["results"][0]["score"] == pytest.approx(0.2)
+
+
 def test_scores_are_those_of_oddlens_score(
     client: TestClient, toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -132,6 +132,11 @@ def _damaged(file: Path) -> ArtifactError:
 
 
 def _not_an_artifact(root: Path) -> ArtifactError:
+    if root.suffix.lower() == ".onnx" and root.is_file():
+        return ArtifactError(
+            f"{root} is an exported file, and the detector itself is needed here: give the folder "
+            "that it was exported from (`oddlens.export.load_onnx` loads such a file to score)"
+        )
     return ArtifactError(
         f"{root} is no oddlens artifact: give a folder that `oddlens fit --out` wrote"
     )

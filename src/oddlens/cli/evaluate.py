@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from oddlens.cli.caveats import tell_caveats
+from oddlens.cli.loading import load_scorer
 from oddlens.cli.options import (
     JsonFlag,
-    ModelArgument,
     QuietFlag,
     RateOption,
     ReportOption,
+    ScorerArgument,
 )
 from oddlens.cli.runner import verb
 from oddlens.cli.screen import Screen, number
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 @verb
 def evaluate(
-    model: ModelArgument,
+    model: ScorerArgument,
     dataset: Annotated[
         Path,
         typer.Argument(
@@ -43,11 +44,10 @@ def evaluate(
     as_json: JsonFlag = False,
 ) -> None:
     """Measure a detector on labelled images: AUROC, AUPRO and more, with 95 % intervals."""
-    from oddlens.detector import load
     from oddlens.evaluation import evaluate as measure
 
     screen = Screen(as_json=as_json, quiet=quiet)
-    detector = load(model)
+    detector = load_scorer(model)
     try:
         with screen.progress() as progress:
             evaluation = measure(

@@ -45,7 +45,7 @@ def export(
 ) -> None:
     """Write a fitted detector as one ONNX file, which scores without torch.
 
-    `oddlens score` and `oddlens info` take the file in the place of the detector.
+    `oddlens score`, `evaluate`, `info` and `serve` take the file in the place of the detector.
     """
     from oddlens.export import SUFFIX, to_onnx
 

@@ -35,12 +35,16 @@ def info(
     if (model is None) == (method is None):
         raise UsageError("info: give either a saved detector or --method NAME, such as ssm")
     screen = Screen(as_json=as_json)
-    if model is not None and model.suffix.lower() == ".onnx" and not model.is_dir():
-        _show_onnx(screen, model)
-    elif model is not None:
-        _show_artifact(screen, model)
+    if model is not None:
+        _show_model(screen, model)
     elif method is not None:
         _show_options(screen, method, preset)
+
+
+def _show_model(screen: Screen, model: Path) -> None:
+    from oddlens.export import is_onnx
+
+    (_show_onnx if is_onnx(model) else _show_artifact)(screen, model)
 
 
 def _show_artifact(screen: Screen, model: Path) -> None:

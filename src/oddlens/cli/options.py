@@ -27,6 +27,13 @@ Preset = Literal["compact", "paper"]
 ModelArgument = Annotated[
     Path, typer.Argument(metavar="MODEL", help="A fitted detector, made by `oddlens fit`.")
 ]
+ScorerArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL",
+        help="A fitted detector, or the .onnx file that `oddlens export` made of one.",
+    ),
+]
 RateOption = Annotated[
     float,
     typer.Option(

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from oddlens.cli.caveats import tell_caveats
+from oddlens.cli.loading import load_scorer
 from oddlens.cli.options import (
     BatchOption,
     JsonFlag,
-    ModelArgument,
     OnBadOption,
     QuietFlag,
     RateOption,
     ReportOption,
+    ScorerArgument,
     path_or_paths,
 )
 from oddlens.cli.runner import verb
@@ -26,8 +27,6 @@ from oddlens.cli.screen import Screen, number, summary
 from oddlens.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
-    from oddlens.detector import Detector
-    from oddlens.export.onnx_detector import OnnxDetector
     from oddlens.predictions import Predictions
 
 
@@ -47,7 +46,7 @@ class Wanted:
 
 @verb
 def score(
-    model: ModelArgument,
+    model: ScorerArgument,
     images: Annotated[
         list[str], typer.Argument(metavar="IMAGES...", help="Folders, globs, files.")
     ],
@@ -67,8 +66,6 @@ def score(
 ) -> None:
     """Score images: how odd is each, is it an anomaly, and where.
 
-    MODEL is a fitted detector, or the .onnx file that `oddlens export` made of one.
-
     Without --out the scores go to stdout: as CSV, or with --json as JSON.
     """
     screen = Screen(as_json=as_json, quiet=quiet)
@@ -76,7 +73,7 @@ def score(
         raise UsageError(f"--out {out}: give it the ending .csv or .json")
     wanted = Wanted(out, maps, report)
 
-    detector = _load(model)
+    detector = load_scorer(model)
     try:
         with screen.progress() as progress:
             predictions = detector.predict(
@@ -90,17 +87,6 @@ def score(
     except Interrupted as stop:
         raise _keep(stop, screen, wanted) from stop
     _deliver(predictions, screen, wanted)
-
-
-def _load(model: Path) -> Detector | OnnxDetector:
-    from oddlens.export import SUFFIX, load_onnx
-
-    if model.suffix.lower() == SUFFIX and not model.is_dir():
-        return load_onnx(model)  # without torch, which may not be there
-
-    from oddlens.detector import load
-
-    return load(model)
 
 
 WRITERS = {".csv": "to_csv", ".json": "to_json"}

@@ -18,6 +18,11 @@ SUFFIX = ".onnx"
 """By its ending a file is known from an artifact, which is a folder."""
 
 
+def is_onnx(path: Path) -> bool:
+    """Whether a path is that of an exported file; a folder is an artifact, whatever its name."""
+    return path.suffix.lower() == SUFFIX and not path.is_dir()
+
+
 def to_onnx(detector: Detector, path: str | Path) -> Exported:
     """Write a fitted detector as one ONNX file and compare it with the detector.
 

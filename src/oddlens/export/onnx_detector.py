@@ -68,6 +68,16 @@ class OnnxDetector:
         """What p-values and thresholds rest on."""
         return self.metadata.calibration
 
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Where the detector comes from, and what was made of it: part of what is measured."""
+        from onnxruntime import __version__
+
+        exported = {"oddlens": self.metadata.version, "onnxruntime": __version__}
+        if self.metadata.quantisation:
+            exported["quantisation"] = self.metadata.quantisation
+        return {**self.metadata.provenance, "exported": exported}
+
     def predict(
         self,
         images: ImagesLike,

@@ -15,6 +15,7 @@ from starlette.routing import Route
 import oddlens
 from oddlens.serving.faults import RefusedError
 from oddlens.serving.journal import Journal
+from oddlens.serving.last_resort import LastResort
 from oddlens.serving.metrics import Metrics
 from oddlens.serving.page import page_routes
 from oddlens.serving.registry import Registry
@@ -73,6 +74,7 @@ def create_app(
     router, files = routes.router(), page_routes(page)
     app.include_router(router)
     app.router.routes.extend(files)
+    app.add_middleware(LastResort)  # the first that is added is the innermost
     app.add_middleware(Doorkeeper, token=settings.token)
     known = [route for route in (*router.routes, *files) if isinstance(route, Route)]
     paths = frozenset(route.path for route in known)
@@ -114,8 +116,3 @@ def _tell_errors(app: FastAPI) -> None:
         return JSONResponse(
             RefusedError(code, message).answer.model_dump(), error.status_code, error.headers
         )
-
-    @app.exception_handler(Exception)
-    async def failed(_request: Request, _error: Exception) -> JSONResponse:
-        message = "a fault of the service, which its log describes"
-        return JSONResponse(RefusedError("failed", message).answer.model_dump(), 500)

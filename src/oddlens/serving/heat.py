@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from oddlens.report.heat import HeatScale
+from oddlens.serving.schemas import MapValues
 
 _TOP = 8.0
 
@@ -20,7 +21,7 @@ def map_uri(values: npt.NDArray[np.float32], threshold: float) -> str:
     The scale depends on nothing but the threshold, so that the maps of all requests can be
     compared. Its calm end is 0, the mean over the pixels of held-out normal images, and its hot end
     lies as many times as far from it as the threshold, 8 (our choice: defects exceed the threshold
-    many times over, and colours rise with the logarithm).
+    many times over, and colours rise with the logarithm). ``page/heat.js`` paints the same.
 
     Args:
         values: ``(H, W)``.
@@ -31,3 +32,10 @@ def map_uri(values: npt.NDArray[np.float32], threshold: float) -> str:
     buffer = io.BytesIO()
     Image.fromarray(scale.paint(values)).save(buffer, "PNG", compress_level=6)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def map_values(values: npt.NDArray[np.float32]) -> MapValues:
+    """A map ``(H, W)`` as its values."""
+    height, width = values.shape
+    content = np.ascontiguousarray(values, dtype="<f4").tobytes()
+    return MapValues(width=width, height=height, data=base64.b64encode(content).decode("ascii"))

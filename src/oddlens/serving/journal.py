@@ -39,6 +39,7 @@ class Journal:
             await self._app(scope, receive, send)
             return
         started, request_id, status = time.perf_counter(), uuid.uuid4().hex, 0
+        scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_and_note(message: Message) -> None:
             nonlocal status

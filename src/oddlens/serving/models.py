@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from oddlens.errors import ArtifactError, UsageError
-from oddlens.export import SUFFIX, load_onnx
+from oddlens.export import is_onnx, load_onnx
 from oddlens.predicting import PixelScorer
 from oddlens.scoring import Calibration
 
@@ -79,7 +79,7 @@ def fingerprint(path: Path) -> str:
     Raises:
         ArtifactError: there is no model.
     """
-    file = path if _is_onnx(path) else path / _CONFIG
+    file = path if is_onnx(path) else path / _CONFIG
     try:
         with file.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
@@ -91,12 +91,8 @@ def fingerprint(path: Path) -> str:
         ) from error
 
 
-def _is_onnx(path: Path) -> bool:
-    return path.suffix.lower() == SUFFIX and not path.is_dir()
-
-
 def _load(path: Path, sha256: str) -> Model:
-    return _load_onnx(path, sha256) if _is_onnx(path) else _load_artifact(path, sha256)
+    return _load_onnx(path, sha256) if is_onnx(path) else _load_artifact(path, sha256)
 
 
 def _load_onnx(path: Path, sha256: str) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -26,6 +27,7 @@ from oddlens.serving.scoring import Desk, Question, name_of_model
 from oddlens.serving.settings import Settings
 from oddlens.serving.uploads import FIELD, announced_bytes, read_uploads
 
+_PARAMETERS = ("model", "false_alarm_rate", "maps")
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -147,13 +149,16 @@ class Routes:
             float,
             Query(gt=0, lt=1, description="share of normal images that may be flagged"),
         ] = DEFAULT_RATE,
-        maps: Annotated[Maps, Query(description="whether heat maps are sent along")] = "none",
+        maps: Annotated[
+            Maps, Query(description="heat maps: none, as pictures, or as values to draw from")
+        ] = "none",
     ) -> ScoreAnswer:
         """Score one or many images, each by itself, in the order of the request.
 
         One bad image among several is an error of its own in `results`, and the others are scored.
         If the only image is bad, the request is refused (413, 415 or 422 with the code).
         """
+        _refuse_unknown(request.query_params)
         asked = self._registry.get(model)  # before anything is read
         with self._bytes.admit(announced_bytes(request, self._settings)):
             uploads = await read_uploads(request, self._settings)
@@ -204,6 +209,29 @@ class Routes:
         return Response(self._metrics.page(), media_type=CONTENT_TYPE)
 
 
+def _refuse_unknown(given: Iterable[str]) -> None:
+    """A mistyped parameter must not leave its default in force, unnoticed.
+
+    Raises:
+        RefusedError: a parameter that /v1/score has not.
+    """
+    unknown = [name for name in given if name not in _PARAMETERS]
+    if unknown:
+        names = ", ".join(repr(name[:60]) for name in unknown[:3])
+        raise RefusedError(
+            "wrong_query", f"there is no parameter {names}: there are {', '.join(_PARAMETERS)}"
+        )
+
+
+def _pixel_thresholds(model: Model) -> list[float] | None:
+    """At every rate that the held-out images can guarantee, the smallest first."""
+    calibration = model.calibration
+    if calibration.map_peaks is None:
+        return None
+    count = calibration.scores.size
+    return [calibration.pixel_threshold(k / (count + 1)).value for k in range(1, count + 1)]
+
+
 def _info(model: Model) -> ModelInfo:
     threshold = model.calibration.threshold(DEFAULT_RATE)
     return ModelInfo(
@@ -216,5 +244,6 @@ def _info(model: Model) -> ModelInfo:
         false_alarm_rate=DEFAULT_RATE,
         threshold=threshold.value,
         guaranteed_rate=threshold.guaranteed,
+        pixel_thresholds=_pixel_thresholds(model),
         loaded_at=model.loaded_at.isoformat(timespec="seconds"),
     )

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Maps = Literal["none", "png"]
+Maps = Literal["none", "png", "float32"]
 
 
 class _Answer(BaseModel):
@@ -63,6 +63,12 @@ class ModelInfo(ModelName):
     )
     loaded_at: str = Field(description="UTC, ISO 8601", examples=["2026-11-25T15:29:03+00:00"])
 
+    pixel_thresholds: list[float] | None = Field(
+        description="the k-th is the pixel threshold at the false-alarm rate k / (held_out + 1): "
+        "that share of normal images at most has any pixel of its map above it; null without maps",
+        examples=[[5.8, 5.1, 4.9]],
+    )
+
 
 class Limits(_Answer):
     """How much a request may hold."""
@@ -81,6 +87,18 @@ class ModelsAnswer(_Answer):
     )
     models: list[ModelInfo]
     limits: Limits
+
+
+class MapValues(_Answer):
+    """A map by its very values, for programs that draw it themselves."""
+
+    width: int = Field(description="columns", examples=[2])
+    height: int = Field(description="rows", examples=[1])
+    data: str = Field(
+        description="base64 of the values, row by row, each a little-endian 32-bit float; higher = "
+        "more anomalous, 0 = the mean of held-out normals, and in the unit of pixel_threshold",
+        examples=["AACAPwAAAEA="],
+    )
 
 
 class Result(_Answer):
@@ -129,6 +147,11 @@ class Result(_Answer):
         "stretched to its size. Transparent where it looks usual; from red upwards what is above "
         "pixel_threshold. One scale for all images of a model and a false-alarm rate",
         examples=["data:image/png;base64,iVBORw0KGgo="],
+    )
+    map_values: MapValues | None = Field(
+        None,
+        description="with maps=float32, where the model localizes",
+        examples=[None],
     )
     error: Fault | None = Field(None, examples=[None])
 

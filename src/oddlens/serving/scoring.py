@@ -15,11 +15,11 @@ from oddlens.scoring import Threshold
 from oddlens.serving.batching import ScoredImage
 from oddlens.serving.decoding import Decoded, decoded
 from oddlens.serving.faults import RefusedError
-from oddlens.serving.heat import map_uri
+from oddlens.serving.heat import map_uri, map_values
 from oddlens.serving.metrics import Metrics
 from oddlens.serving.models import Model
 from oddlens.serving.registry import Running
-from oddlens.serving.schemas import Fault, Maps, ModelName, Result, ScoreAnswer
+from oddlens.serving.schemas import Fault, Maps, MapValues, ModelName, Result, ScoreAnswer
 from oddlens.serving.settings import Settings
 from oddlens.serving.uploads import Upload
 
@@ -115,14 +115,12 @@ class Desk:
             )
             if seen.views is None:
                 return self._refused(model, blank, seen.fault)
-            found = await running.batcher.score(seen.views, maps=question.maps == "png")
-            picture = None
-            if found.map is not None and question.pixel_threshold is not None:
-                picture = await self._in_thread(map_uri, found.map, question.pixel_threshold.value)
+            found = await running.batcher.score(seen.views, maps=question.maps != "none")
+            drawn = await self._in_thread(_drawn, found, question)
         except Exception:
             log.exception("scoring failed", extra={"model": model.name})
             return self._refused(model, blank, ("failed", _FAILED))
-        return self._scored(model, blank, found, question).model_copy(update={"map": picture})
+        return self._scored(model, blank, found, question).model_copy(update=drawn)
 
     async def _in_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         call = partial(function, *args, **kwargs)
@@ -158,6 +156,15 @@ class Desk:
                 "strongest_cue": max(standings, key=standings.__getitem__) if standings else None,
             }
         )
+
+
+def _drawn(found: ScoredImage, question: Question) -> dict[str, str | MapValues]:
+    """The map in the form that was asked for; nothing without a map."""
+    if found.map is None or question.pixel_threshold is None:
+        return {}
+    if question.maps == "float32":
+        return {"map_values": map_values(found.map)}
+    return {"map": map_uri(found.map, question.pixel_threshold.value)}
 
 
 def name_of_model(model: Model) -> ModelName:

@@ -53,6 +53,11 @@ export class Album extends EventTarget {
     return this.rank / (this.model.held_out + 1);
   }
 
+  /** Of the pixels of heat maps, at this rate; null for a model without maps. */
+  get pixelThreshold() {
+    return this.model?.pixel_thresholds?.[this.rank - 1] ?? null;
+  }
+
   answer(image) {
     return this.model && image.answers.get(this.model.name);
   }

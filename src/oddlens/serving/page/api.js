@@ -1,5 +1,7 @@
 /** Calls of the service. What goes wrong is thrown as a Trouble. */
 
+import { read } from "./heat.js";
+
 const TOKEN = "oddlens.token";
 
 /** A call that failed: `status` (0 where nothing answered), words for people, seconds to wait. */
@@ -25,16 +27,19 @@ export function models() {
 }
 
 /**
- * Scores the files of one request.
+ * Scores the files of one request; the `map` of a result is `{width, height, values}` or null.
  *
  * @param model its name.
  * @param files in the order of the answers.
  * @param signal ends the call.
  */
-export function score(model, files, signal) {
+export async function score(model, files, signal) {
   const body = new FormData();
   for (const file of files) body.append("images", file, file.name || "image");
-  return call(`v1/score?${new URLSearchParams({ model, maps: "png" })}`, { method: "POST", body, signal });
+  const query = new URLSearchParams({ model, maps: "float32" });
+  const answer = await call(`v1/score?${query}`, { method: "POST", body, signal });
+  const results = answer.results.map(({ map_values: map, ...rest }) => ({ ...rest, map: map && read(map) }));
+  return { ...answer, results };
 }
 
 async function call(path, options = {}) {

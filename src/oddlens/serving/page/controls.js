@@ -20,6 +20,9 @@ export function rateControl(album) {
       `Flags at most ${album.rank} in ${count.toLocaleString("en")} normal images, judged by ` +
       `${album.model.held_out.toLocaleString("en")} held out.` +
       (album.place === 0 ? " A lower rate needs more of them." : "");
+    $("heat-words").textContent =
+      `Red: what at most ${album.rank} in ${count.toLocaleString("en")} normal images show anywhere. ` +
+      "It moves with the rate; the verdict goes by the score.";
   };
   album.addEventListener("model", show);
   album.addEventListener("rate", show);
@@ -49,14 +52,12 @@ export function modelControl(album, used) {
     used();
   });
   album.addEventListener("model", () => {
-    const { name, method, image_sizes: sizes, localizes, guaranteed_rate: rate } = album.model;
+    const { name, method, image_sizes: sizes, localizes } = album.model;
     const parts = [method, `looks at ${sizes.join(" and ")} px`];
     if (models.length === 1) parts.unshift(name);
     if (!localizes) parts.push("no heat maps");
     $("model-about").textContent = parts.join(" · ");
     $("heat-control").hidden = !localizes;
-    // The service paints the maps at the model's own rate; they do not move with the slider.
-    $("heat-words").textContent = `Red is what at most ${atMostPercent(rate)} of normal images show anywhere.`;
     select.value = name;
   });
   return (answer) => {

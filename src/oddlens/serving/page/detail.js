@@ -52,7 +52,7 @@ export class Detail {
     $("view-heat-control").hidden = !answer?.map;
     const stack = document.createElement("span");
     stack.className = "stack";
-    fill(stack, this.#url, answer);
+    fill(stack, this.#url, answer, this.#album.pixelThreshold);
     $("view-frame").replaceChildren(stack);
     this.#numbers(answer);
     this.#cues(answer);

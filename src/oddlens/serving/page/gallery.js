@@ -1,6 +1,6 @@
 /** The gallery: a card for each image. */
 
-import { fill, writeName } from "./picture.js";
+import { fill, reheat, writeName } from "./picture.js";
 import { preview } from "./previews.js";
 import { pText, scoreText } from "./words.js";
 
@@ -16,6 +16,8 @@ export class Gallery {
   #shown = [];
   #current = null;
   #sight;
+  #inSight = new Set();
+  #painting = null;
 
   /** @param open called with the image whose card was chosen. */
   constructor(album, list, template, open) {
@@ -84,6 +86,19 @@ export class Gallery {
     this.#label(image, card);
   }
 
+  /** Paints heat maps for the rate that is chosen now: those in sight, others when they come. */
+  repaint() {
+    this.#painting ??= requestAnimationFrame(() => {
+      this.#painting = null;
+      for (const card of this.#inSight) this.#reheat(card);
+    });
+  }
+
+  #reheat(card) {
+    const answer = this.#album.answer(this.#images.get(card));
+    reheat(card.querySelector(".stack"), answer, this.#album.pixelThreshold);
+  }
+
   #label(image, card) {
     const said = [image.name, BADGES[card.dataset.verdict], card.querySelector(".numbers").textContent];
     card.querySelector(".open").setAttribute("aria-label", `${said.filter(Boolean).join(", ")}, enlarge`);
@@ -92,7 +107,11 @@ export class Gallery {
   /** Forgets the cards of images that are gone. */
   drop(images) {
     for (const image of images) {
-      this.#cards.get(image)?.remove();
+      const card = this.#cards.get(image);
+      if (!card) continue;
+      this.#sight.unobserve(card);
+      this.#inSight.delete(card);
+      card.remove();
       this.#cards.delete(image);
     }
   }
@@ -117,16 +136,22 @@ export class Gallery {
 
   #seen(changes) {
     for (const { isIntersecting, target } of changes) {
-      if (!isIntersecting) continue;
-      this.#sight.unobserve(target);
-      target.dataset.drawn = "yes";
-      this.#draw(this.#images.get(target), target);
+      if (!isIntersecting) {
+        this.#inSight.delete(target);
+        continue;
+      }
+      this.#inSight.add(target);
+      if (target.dataset.drawn) this.#reheat(target);
+      else {
+        target.dataset.drawn = "yes";
+        this.#draw(this.#images.get(target), target);
+      }
     }
   }
 
   async #draw(image, card) {
     const url = await preview(image);
-    fill(card.querySelector(".stack"), url, this.#album.answer(image));
+    fill(card.querySelector(".stack"), url, this.#album.answer(image), this.#album.pixelThreshold);
   }
 
   #rove(image) {

@@ -74,6 +74,7 @@ album.addEventListener("answered", ({ detail: image }) => {
 });
 album.addEventListener("rate", () => {
   for (const image of album.images) gallery.judge(image);
+  gallery.repaint();
   count();
   if (filter !== "all") arrange();
 });

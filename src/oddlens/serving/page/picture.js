@@ -1,12 +1,14 @@
 /** An image with its heat map on it, and its name. */
 
+import { paint } from "./heat.js";
+
 /**
  * Puts image and heat map into a stack.
  *
  * @param stack the element. @param url of the image, or null where there is none to show.
- * @param answer of the service, or undefined.
+ * @param answer of the service, or undefined. @param threshold of the heat map's pixels, or null.
  */
-export function fill(stack, url, answer) {
+export function fill(stack, url, answer, threshold) {
   const layers = [];
   const absent = document.createElement("span");
   absent.className = "absent";
@@ -17,9 +19,23 @@ export function fill(stack, url, answer) {
     layers.push(photo);
   } else layers.push(absent);
   absent.textContent = answer?.error ? "no image" : "This browser cannot show the format";
-  if (answer?.map) layers.push(layer("heat", answer.map));
+  if (answer?.map) layers.push(heat(answer.map, threshold));
   if (answer?.width) shape(stack, answer.width, answer.height);
   stack.replaceChildren(...layers);
+}
+
+/** Paints the heat map of a stack anew, where it has one. */
+export function reheat(stack, answer, threshold) {
+  const canvas = stack.querySelector(".heat");
+  if (canvas && answer?.map) paint(canvas, answer.map, threshold);
+}
+
+function heat(map, threshold) {
+  const canvas = document.createElement("canvas");
+  canvas.className = "heat";
+  canvas.setAttribute("aria-hidden", "true");
+  paint(canvas, map, threshold);
+  return canvas;
 }
 
 /** The stack has the proportions of the image, so that the map lies on it exactly. */
