@@ -346,3 +346,26 @@ def test_every_room_has_its_place_in_the_architecture() -> None:
         if path.name not in ("__init__.py", "__pycache__", "py.typed")
     }
     assert told == rooms
+
+
+def test_every_layer_of_the_service_has_its_place_in_the_request_path() -> None:
+    told = "".join(
+        row[0] for row in rows_after("docs/architecture.md", "### A detector as a service")
+    )
+    tree = ast.parse((PACKAGE / "serving" / "app.py").read_text(encoding="utf-8"))
+    layers = [
+        each.args[0].id
+        for each in ast.walk(tree)
+        if isinstance(each, ast.Call) and "add_middleware" in ast.unparse(each.func)
+        if isinstance(each.args[0], ast.Name)
+    ]
+    files = {
+        name.name: f"{node.module.removeprefix('oddlens.').replace('.', '/')}.py"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module
+        for name in node.names
+    }
+    assert len(layers) >= 3
+    # What is added last is met first.
+    places = [told.index(files[layer]) for layer in reversed(layers)]
+    assert places == sorted(places)

@@ -83,6 +83,8 @@ def test_limits_that_contradict_one_another_are_refused() -> None:
         Settings(max_files=10, queue_images=9)
     with pytest.raises(ValidationError, match="could never be taken"):
         Settings(max_body_bytes=10, max_waiting_bytes=9)
+    with pytest.raises(ValidationError, match="could never be made"):
+        Settings(max_map_pixels=10, max_waiting_map_pixels=9)
 
 
 @pytest.mark.parametrize(

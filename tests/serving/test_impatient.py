@@ -17,6 +17,7 @@ from oddlens.serving.impatient import impatient
 
 LARGE = 30_000_000
 ASK = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+Application = Callable[..., Awaitable[None]]
 
 
 async def never(scope: object, receive: object, send: object) -> None:
@@ -70,12 +71,14 @@ def test_a_silent_connection_is_closed_and_a_lost_one_is_forgotten() -> None:
 
 
 class Held:
-    """The protocol over real connections, with an application that answers more than fits."""
+    """The protocol over real connections; ``generous`` where no other application is given."""
 
-    def __init__(self, seconds: float, most: int | None = None) -> None:
+    def __init__(
+        self, seconds: float, most: int | None = None, app: Application | None = None
+    ) -> None:
         self.state = ServerState()
         self._config = uvicorn.Config(
-            generous, lifespan="off", log_config=None, ws="none", limit_concurrency=most
+            app or generous, lifespan="off", log_config=None, ws="none", limit_concurrency=most
         )
         self._protocol = impatient(seconds)
 

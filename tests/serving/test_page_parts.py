@@ -17,7 +17,8 @@ from playwright.sync_api import Browser, Page, expect
 from oddlens.report.heat import palette
 from oddlens.report.words import at_most_percent
 from oddlens.scoring import Calibration
-from oddlens.serving.heat import map_uri, map_values
+from oddlens.serving.heat import map_uri, map_values, rounded_down
+from oddlens.serving.rates import ranks_offered
 from tests.serving.page_service import browser, chromium, opened
 from tests.serving.process import service
 
@@ -44,10 +45,7 @@ def test_ranks_are_those_of_the_calibration(page: Page, held_out: int) -> None:
     p_values = calibration.p_values(np.arange(held_out + 1) - 0.5)
     found = call(page, "rates", f"x.map(p => m.rankOf(p, {held_out}))", p_values.tolist())
     assert found == list(range(held_out + 1, 0, -1))
-    ranks = call(page, "rates", "m.ranksOffered(x)", held_out)
-    assert ranks[0] == 1
-    assert ranks == sorted(set(ranks))
-    assert ranks[-1] <= max(1, (held_out + 1) / 2)
+    ranks = ranks_offered(held_out)
     for rate in (1e-4, 0.01, 0.05, 0.3):
         place = call(page, "rates", f"m.placeOfRate({rate}, {held_out}, x)", ranks)
         allowed = round(calibration.threshold(rate).guaranteed * (held_out + 1))
@@ -66,10 +64,30 @@ def test_heat_maps_have_the_colours_of_the_services_pictures(page: Page, thresho
     values = np.linspace(threshold - 9, threshold + 60, 4099, dtype=np.float32).reshape(1, -1)
     values[0, 0] = threshold
     sent = map_values(values).model_dump()
-    found = call(page, "heat", "[...m.painted(m.read(x[0]).values, x[1])]", [sent, threshold])
-    picture = Image.open(io.BytesIO(base64.b64decode(map_uri(values, threshold).partition(",")[2])))
+    found = call(page, "heat", "[...m.painted(m.read(x[0]).codes, x[1])]", [sent, threshold])
+    rounded = rounded_down(values).astype(np.float32)
+    uri = map_uri(rounded, threshold)
+    picture = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
     assert found == np.asarray(picture).ravel().tolist()
     assert call(page, "heat", "[...m.palette()]") == palette().ravel().tolist()
+
+
+def test_every_16_bit_value_is_read(page: Page) -> None:
+    values = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float64)
+    found = np.array(call(page, "heat", "[...m.VALUES]"), np.float64)
+    finite = np.isfinite(values)
+    assert np.array_equal(found[finite], values[finite])
+    assert np.isnan(found[~finite]).all()
+
+
+def test_a_large_map_keeps_its_peaks_and_little_else(page: Page) -> None:
+    values = np.random.default_rng(0).normal(size=(1024, 700)).astype(np.float32)
+    sent = map_values(values).model_dump()
+    look = "(map => [map.width, map.height, map.codes.byteLength, [...map.codes]])(m.read(x))"
+    width, height, held, codes = call(page, "heat", look, sent)
+    assert (width, height, held) == (350, 512, 2 * 350 * 512)
+    wanted = rounded_down(values).reshape(512, 2, 350, 2).max(axis=(1, 3))
+    assert np.array_equal(np.uint16(codes).view(np.float16).reshape(512, 350), wanted)
 
 
 def test_csv_is_read_back(page: Page) -> None:

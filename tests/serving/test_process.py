@@ -63,6 +63,19 @@ def test_who_sends_a_body_too_slowly_is_told(impatient: Service) -> None:
         assert (status, answer["error"]["code"]) == (408, "too_slow_sending")
 
 
+def test_what_is_no_http_is_told_by_the_server_in_plain_text(impatient: Service) -> None:
+    """As docs/serving.md has it: without an id, and with a line in the log."""
+    with impatient.connect() as connection:
+        connection.sendall(b"what is odd?\r\n\r\n")
+        head, _, body = connection.recv(4096).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"text/plain" in head
+    assert b"x-request-id" not in head.lower()
+    assert b"{" not in body
+    assert impatient.wait_for("Invalid HTTP request received.")["level"] == "warning"
+    scored(impatient, 24)
+
+
 def test_who_keeps_a_connection_may_ask_again(impatient: Service) -> None:
     body = body_of(grey(51))
     with impatient.connect() as connection:

@@ -16,6 +16,9 @@ from starlette.testclient import TestClient
 
 from oddlens.cli import app as program
 from oddlens.serving.app import create_app
+from oddlens.serving.journal import Journal
+from oddlens.serving.rates import ranks_offered
+from oddlens.serving.security import Doorkeeper
 from tests.serving.conftest import HERE
 from tests.serving.toy import (
     CALIBRATION,
@@ -105,24 +108,24 @@ def test_maps_lie_over_the_image_and_show_what_is_above_the_threshold(client: Te
 
 
 def test_maps_come_as_values_for_programs_that_draw_themselves(client: TestClient) -> None:
-    result = posted(client, half_bright(), query="?maps=float32")["results"][0]
+    result = posted(client, half_bright(), query="?maps=float16")["results"][0]
     assert result["map"] is None
     found = result["map_values"]
-    values = np.frombuffer(base64.b64decode(found["data"]), "<f4")
+    values = np.frombuffer(base64.b64decode(found["data"]), "<f2")
     assert (found["width"], found["height"], values.size) == (16, 16, 256)
     wanted = np.repeat(np.array([[0, 1]], np.float32), 8, axis=1).repeat(16, axis=0)
     assert np.array_equal(values.reshape(16, 16), wanted)
     assert posted(client, half_bright(), query="?maps=png")["results"][0]["map_values"] is None
 
 
-def test_models_tells_the_pixel_threshold_at_every_rate(client: TestClient) -> None:
-    told = client.get("/v1/models").json()["models"][0]["pixel_thresholds"]
-    assert len(told) == HELD_OUT
-    for k in (1, 7, 50, HELD_OUT):
+def test_models_tells_the_pixel_threshold_at_every_rate_to_choose(client: TestClient) -> None:
+    (model,) = client.get("/v1/models").json()["models"]
+    assert model["ranks"] == ranks_offered(HELD_OUT)
+    for k, told in zip(model["ranks"], model["pixel_thresholds"], strict=True):
         rate = k / (HELD_OUT + 1)
         answer = posted(client, grey(1), query=f"?false_alarm_rate={rate}")
         assert answer["guaranteed_rate"] == rate
-        assert told[k - 1] == answer["pixel_threshold"]
+        assert told == answer["pixel_threshold"]
 
 
 @pytest.mark.parametrize("query", ["false_alarm_rat=0.1", "maps=png&Model=toy", "maps%20=png"])
@@ -158,6 +161,22 @@ def test_what_nobody_expected_is_answered_like_the_rest(
     assert record.exc_info is not None
     assert vars(record)["request_id"] == answer.headers["x-request-id"]
     assert posted(client, grey(51))["results"][0]["score"] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("layer", [Doorkeeper, Journal])
+def test_a_fault_before_the_paths_is_answered_like_the_rest(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, layer: type
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("out of luck")
+
+    wanted = client.get("/healthz").headers
+    with monkeypatch.context() as patch:
+        patch.setattr(layer, "__call__", broken)
+        answer = client.get("/v1/models")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "failed")
+    assert "luck" not in answer.text
+    assert set(wanted) <= set(answer.headers)
 
 
 def test_scores_are_those_of_oddlens_score(

@@ -57,9 +57,19 @@ def serve(
     queue_images: Annotated[
         int, _option("--queue-images", "Images of all requests that wait or are scored.")
     ] = 256,
+    max_map_pixels: Annotated[
+        int, _option("--max-map-pixels", "Pixels of the heat maps of one answer.")
+    ] = 8_388_608,
+    max_waiting_map_pixels: Annotated[
+        int,
+        _option("--max-waiting-map-pixels", "Pixels of all heat maps that are made or wait."),
+    ] = 33_554_432,
     max_connections: Annotated[int, _option("--max-connections", "Open connections.")] = 512,
     receive_seconds: Annotated[
-        float, _option("--receive-seconds", "Time to send one request.")
+        float,
+        _option(
+            "--receive-seconds", "Time to send one request, and to take each portion of an answer."
+        ),
     ] = 30.0,
     answer_seconds: Annotated[
         float, _option("--answer-seconds", "Time to score one request.")

@@ -74,11 +74,11 @@ def create_app(
     router, files = routes.router(), page_routes(page)
     app.include_router(router)
     app.router.routes.extend(files)
-    app.add_middleware(LastResort)  # the first that is added is the innermost
-    app.add_middleware(Doorkeeper, token=settings.token)
+    app.add_middleware(Doorkeeper, token=settings.token)  # the first that is added is the innermost
     known = [route for route in (*router.routes, *files) if isinstance(route, Route)]
     paths = frozenset(route.path for route in known)
     app.add_middleware(Journal, metrics=metrics, paths=paths)
+    app.add_middleware(LastResort)
     _tell_errors(app)
     _tell_token(app, settings.token)
     return app

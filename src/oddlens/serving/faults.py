@@ -15,6 +15,7 @@ STATUS = {
     "too_slow_sending": 408,
     "too_many_bytes": 413,
     "too_many_files": 413,
+    "too_many_maps": 413,
     "too_many_pixels": 413,
     "not_multipart": 415,
     "not_an_image": 415,

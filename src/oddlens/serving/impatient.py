@@ -21,7 +21,7 @@ def impatient(seconds: float) -> type[H11Protocol]:
     """A protocol that ends a connection where nothing happens for so many seconds.
 
     That is where no request begins, or where an answer that does not fit into the system's buffers
-    is not taken.
+    is not taken: of a large answer each portion (``answering``), so that slow callers get theirs.
     """
 
     class Impatient(H11Protocol):

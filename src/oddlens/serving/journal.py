@@ -18,7 +18,7 @@ _QUIET = ("/healthz", "/readyz", "/metrics")
 
 
 class Journal:
-    """ASGI middleware around all others.
+    """ASGI middleware around all others but the last resort.
 
     Answers bear ``X-Request-ID``, by which their line is found.
 

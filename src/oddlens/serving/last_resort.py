@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import logging
+import uuid
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oddlens.serving.faults import RefusedError
+from oddlens.serving.security import BROWSER_HEADERS
 
 log = logging.getLogger("oddlens.serving")
 _MESSAGE = "a fault of the service, which its log describes"
 
 
 class LastResort:
-    """ASGI middleware inside all others, so that its answer gets what theirs get.
+    """ASGI middleware around all others, so that their faults are answered as well.
 
-    The framework's own handler of unexpected errors stands outside all: its answers would bear
-    neither the headers for browsers nor a request's id.
+    What theirs add to every answer it adds to its own: headers for browsers, and the request's id.
+    (The framework's own handler of unexpected errors would answer with neither, and not as JSON.)
 
     Args:
         app: what comes behind.
@@ -40,7 +42,9 @@ class LastResort:
         except Exception:
             if scope["type"] != "http" or begun:
                 raise  # what is half sent can only be cut off
-            request_id = scope.get("state", {}).get("request_id")
+            # The journal gives ids, unless it is the journal that failed.
+            request_id = scope.get("state", {}).get("request_id") or uuid.uuid4().hex
             log.exception("request failed", extra={"request_id": request_id})
             answer = RefusedError("failed", _MESSAGE).answer
-            await JSONResponse(answer.model_dump(), 500)(scope, receive, send)
+            headers = BROWSER_HEADERS | {"X-Request-ID": request_id}
+            await JSONResponse(answer.model_dump(), 500, headers)(scope, receive, send)

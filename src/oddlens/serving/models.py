@@ -37,6 +37,7 @@ class Model:
         sha256: of the file, or of the artifact's ``config.json``.
         cues: their names.
         localizes: whether there are maps.
+        map_pixels: of the map of one image; 0 where there are no maps.
         loaded_at: UTC.
     """
 
@@ -49,6 +50,7 @@ class Model:
     sha256: str
     cues: tuple[str, ...]
     localizes: bool
+    map_pixels: int
     loaded_at: datetime
 
 
@@ -98,7 +100,6 @@ def _load(path: Path, sha256: str) -> Model:
 def _load_onnx(path: Path, sha256: str) -> Model:
     scorer = load_onnx(path)
     data = scorer.metadata
-    _try(scorer)
     return Model(
         name_of(path),
         path,
@@ -109,6 +110,7 @@ def _load_onnx(path: Path, sha256: str) -> Model:
         sha256,
         data.cues,
         data.localizes,
+        _try(scorer).map_pixels,
         datetime.now(UTC),
     )
 
@@ -117,6 +119,7 @@ def _load_artifact(path: Path, sha256: str) -> Model:
     detector = _loaded_by_torch(path)
     if detector.calibration is None:
         raise ArtifactError(f"{path}: is not calibrated; fit it again")
+    tried = _try(detector)
     return Model(
         name_of(path),
         path,
@@ -125,8 +128,9 @@ def _load_artifact(path: Path, sha256: str) -> Model:
         detector.calibration,
         str(detector.provenance.get("oddlens", "unknown")),
         sha256,
-        _try(detector),
+        tried.cues,
         detector.calibration.map_peaks is not None,
+        tried.map_pixels,
         datetime.now(UTC),
     )
 
@@ -142,9 +146,16 @@ def _loaded_by_torch(path: Path) -> Detector:
     return load(path)
 
 
-def _try(scorer: PixelScorer) -> tuple[str, ...]:
-    """Score a grey image; the names of the cues."""
+@dataclass(frozen=True)
+class _Tried:
+    cues: tuple[str, ...]
+    map_pixels: int
+
+
+def _try(scorer: PixelScorer) -> _Tried:
+    """Score a grey image, and look at what came out."""
     views = {size: np.full((1, size, size, 3), 128, np.uint8) for size in scorer.image_sizes}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return tuple(scorer.scored_pixels(views).cues)
+        found = scorer.scored_pixels(views)
+    return _Tried(tuple(found.cues), 0 if found.maps is None else found.maps[0].size)

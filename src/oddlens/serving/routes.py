@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
 from oddlens.export.metadata import DEFAULT_RATE
 from oddlens.serving.admission import Gate
+from oddlens.serving.answering import Portions, map_pixels
 from oddlens.serving.faults import RefusedError
 from oddlens.serving.journal import note
 from oddlens.serving.metrics import CONTENT_TYPE, Metrics
 from oddlens.serving.models import Model
+from oddlens.serving.rates import ranks_offered
 from oddlens.serving.registry import Registry
 from oddlens.serving.schemas import (
     ErrorAnswer,
@@ -84,6 +87,7 @@ class Routes:
         self._desk = Desk(settings, metrics)
         self._bytes = Gate(settings.max_waiting_bytes, "bytes")
         self._images = Gate(settings.queue_images, "images")
+        self._maps = Gate(settings.max_waiting_map_pixels, "pixels of maps")
 
     def close(self) -> None:
         """End the threads."""
@@ -97,12 +101,13 @@ class Routes:
             self.score,
             methods=["POST"],
             summary="Score images",
+            response_model=ScoreAnswer,
             responses=_DOOR
             | _errors(
                 s400="The body is no multipart/form-data.",
                 s404="There is no such model.",
                 s408="The request came too slowly.",
-                s413="Too many bytes, files, or pixels (of the only image).",
+                s413="Too many bytes, files, maps, or pixels (of the only image).",
                 s415="Not multipart/form-data, or the only image is none.",
                 s422="A wrong query or field, no image, or the only image is damaged.",
                 s429="Too much is waiting: try again after Retry-After seconds.",
@@ -152,7 +157,7 @@ class Routes:
         maps: Annotated[
             Maps, Query(description="heat maps: none, as pictures, or as values to draw from")
         ] = "none",
-    ) -> ScoreAnswer:
+    ) -> Portions:
         """Score one or many images, each by itself, in the order of the request.
 
         One bad image among several is an error of its own in `results`, and the others are scored.
@@ -160,25 +165,29 @@ class Routes:
         """
         _refuse_unknown(request.query_params)
         asked = self._registry.get(model)  # before anything is read
+        with ExitStack() as held:
+            answer = await self._answer(request, asked.model.name, false_alarm_rate, maps, held)
+            _note(request, answer)
+            # What is held is held until the answer is sent.
+            return Portions(await self._desk.written(answer), held.pop_all())
+
+    async def _answer(
+        self, request: Request, name: str, rate: float, maps: Maps, held: ExitStack
+    ) -> ScoreAnswer:
+        """Read and score; ``held`` gets what the answer takes up until it is sent."""
         with self._bytes.admit(announced_bytes(request, self._settings)):
             uploads = await read_uploads(request, self._settings)
-            running = self._registry.get(asked.model.name)
+            running = self._registry.get(name)
+            pixels = map_pixels(running.model, len(uploads), maps, self._settings)
             wait = self._registry.pace.seconds_for(self._images.inside)
             with self._images.admit(len(uploads), retry_seconds=wait), running.used():
+                held.enter_context(self._maps.admit(pixels, retry_seconds=wait))
                 self._metrics.waiting(self._images.inside)
                 try:
-                    question = Question.to(running.model, false_alarm_rate, maps)
-                    answer = await self._desk.score(running, uploads, question)
+                    question = Question.to(running.model, rate, maps)
+                    return await self._desk.score(running, uploads, question)
                 finally:
                     self._metrics.waiting(self._images.inside - len(uploads))
-        note(
-            request.scope,
-            model=answer.model.name,
-            images=len(answer.results),
-            anomalous=sum(result.anomalous is True for result in answer.results),
-            bad=sum(result.error is not None for result in answer.results),
-        )
-        return answer
 
     async def models(self) -> ModelsAnswer:
         """The models, and how much a request may hold."""
@@ -191,6 +200,7 @@ class Routes:
                 max_body_bytes=settings.max_body_bytes,
                 max_image_bytes=settings.max_image_bytes,
                 max_pixels=settings.max_pixels,
+                max_map_pixels=settings.max_map_pixels,
             ),
         )
 
@@ -223,17 +233,27 @@ def _refuse_unknown(given: Iterable[str]) -> None:
         )
 
 
-def _pixel_thresholds(model: Model) -> list[float] | None:
-    """At every rate that the held-out images can guarantee, the smallest first."""
+def _note(request: Request, answer: ScoreAnswer) -> None:
+    note(
+        request.scope,
+        model=answer.model.name,
+        images=len(answer.results),
+        anomalous=sum(result.anomalous is True for result in answer.results),
+        bad=sum(result.error is not None for result in answer.results),
+    )
+
+
+def _pixel_thresholds(model: Model, ranks: Sequence[int]) -> list[float] | None:
     calibration = model.calibration
     if calibration.map_peaks is None:
         return None
-    count = calibration.scores.size
-    return [calibration.pixel_threshold(k / (count + 1)).value for k in range(1, count + 1)]
+    total = calibration.map_peaks.size + 1
+    return [calibration.pixel_threshold(rank / total).value for rank in ranks]
 
 
 def _info(model: Model) -> ModelInfo:
     threshold = model.calibration.threshold(DEFAULT_RATE)
+    ranks = ranks_offered(threshold.count)
     return ModelInfo(
         **name_of_model(model).model_dump(),
         kind=model.kind,
@@ -244,6 +264,7 @@ def _info(model: Model) -> ModelInfo:
         false_alarm_rate=DEFAULT_RATE,
         threshold=threshold.value,
         guaranteed_rate=threshold.guaranteed,
-        pixel_thresholds=_pixel_thresholds(model),
+        ranks=ranks,
+        pixel_thresholds=_pixel_thresholds(model, ranks),
         loaded_at=model.loaded_at.isoformat(timespec="seconds"),
     )

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Maps = Literal["none", "png", "float32"]
+Maps = Literal["none", "png", "float16"]
 
 
 class _Answer(BaseModel):
@@ -63,9 +63,14 @@ class ModelInfo(ModelName):
     )
     loaded_at: str = Field(description="UTC, ISO 8601", examples=["2026-11-25T15:29:03+00:00"])
 
+    ranks: list[int] = Field(
+        description="false-alarm rates to choose from: each is k / (held_out + 1) for a k that "
+        "stands here. All small ones, then ever fewer up to a half",
+        examples=[[1, 2, 3]],
+    )
     pixel_thresholds: list[float] | None = Field(
-        description="the k-th is the pixel threshold at the false-alarm rate k / (held_out + 1): "
-        "that share of normal images at most has any pixel of its map above it; null without maps",
+        description="the pixel threshold at each of these rates: that share of normal images at "
+        "most has any pixel of its map above it; null without maps",
         examples=[[5.8, 5.1, 4.9]],
     )
 
@@ -77,6 +82,7 @@ class Limits(_Answer):
     max_body_bytes: int = Field(examples=[67108864])
     max_image_bytes: int = Field(examples=[33554432])
     max_pixels: int = Field(examples=[89478485])
+    max_map_pixels: int = Field(description="of all maps of an answer together", examples=[8388608])
 
 
 class ModelsAnswer(_Answer):
@@ -90,14 +96,15 @@ class ModelsAnswer(_Answer):
 
 
 class MapValues(_Answer):
-    """A map by its very values, for programs that draw it themselves."""
+    """A map by its values, for programs that draw it themselves."""
 
     width: int = Field(description="columns", examples=[2])
     height: int = Field(description="rows", examples=[1])
     data: str = Field(
-        description="base64 of the values, row by row, each a little-endian 32-bit float; higher = "
-        "more anomalous, 0 = the mean of held-out normals, and in the unit of pixel_threshold",
-        examples=["AACAPwAAAEA="],
+        description="base64 of the values, row by row, each a little-endian 16-bit float; higher = "
+        "more anomalous, 0 = the mean of held-out normals, and in the unit of pixel_threshold. "
+        "Rounded down, by less than a 1000th: what is above a threshold here is so indeed",
+        examples=["ADwAQA=="],
     )
 
 
@@ -150,7 +157,7 @@ class Result(_Answer):
     )
     map_values: MapValues | None = Field(
         None,
-        description="with maps=float32, where the model localizes",
+        description="with maps=float16, where the model localizes",
         examples=[None],
     )
     error: Fault | None = Field(None, examples=[None])

@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 
 from oddlens.images.lookahead import default_workers
 from oddlens.scoring import Threshold
+from oddlens.serving.answering import written
 from oddlens.serving.batching import ScoredImage
 from oddlens.serving.decoding import Decoded, decoded
 from oddlens.serving.faults import RefusedError
@@ -102,6 +103,10 @@ class Desk:
             raise RefusedError(results[0].error.code, results[0].error.message)
         return _answer(running.model, question, results)
 
+    async def written(self, answer: ScoreAnswer) -> bytes:
+        """The answer as JSON; a large one would hold up everybody in the event loop."""
+        return await self._in_thread(written, answer)
+
     async def _one(
         self, running: Running, index: int, upload: Upload, question: Question
     ) -> Result:
@@ -162,7 +167,7 @@ def _drawn(found: ScoredImage, question: Question) -> dict[str, str | MapValues]
     """The map in the form that was asked for; nothing without a map."""
     if found.map is None or question.pixel_threshold is None:
         return {}
-    if question.maps == "float32":
+    if question.maps == "float16":
         return {"map_values": map_values(found.map)}
     return {"map": map_uri(found.map, question.pixel_threshold.value)}
 

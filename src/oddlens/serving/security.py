@@ -17,7 +17,7 @@ PROTECTED = ("/v1/", "/metrics")
 """What begins so needs the token, where there is one: probes and the page's files tell nothing of
 models or images."""
 
-_HEADERS = {
+BROWSER_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -27,6 +27,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+"""What every answer tells browsers."""
 
 
 def refuse_open_house(host: str, token: str | None) -> None:
@@ -82,7 +83,7 @@ class Doorkeeper:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in BROWSER_HEADERS.items():
                     headers[name] = value
             await send(message)
 

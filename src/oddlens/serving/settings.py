@@ -17,7 +17,8 @@ class Settings(BaseModel):
 
     Each limit is our choice, wide enough for the images that cameras of a line give. What is sent
     takes twice ``max_waiting_bytes`` of memory at most; what is decoded 20 bytes a pixel of one
-    image of ``max_pixels``, and of one of 16 million pixels for each core.
+    image of ``max_pixels``, and of one of 16 million pixels for each core; maps 10 bytes each of
+    ``max_waiting_map_pixels``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -40,8 +41,14 @@ class Settings(BaseModel):
     queue_images: int = Field(
         256, ge=1, description="images of all requests that wait or are scored"
     )
+    max_map_pixels: int = Field(8 * MIB, ge=1, description="pixels of the maps of one answer")
+    max_waiting_map_pixels: int = Field(
+        32 * MIB, ge=1, description="pixels of all maps that are made or wait to be taken"
+    )
     max_connections: int = Field(512, ge=1, description="open connections")
-    receive_seconds: float = Field(30.0, gt=0, description="time to send one request")
+    receive_seconds: float = Field(
+        30.0, gt=0, description="time to send one request, and to take each portion of an answer"
+    )
     answer_seconds: float = Field(60.0, gt=0, description="time to score one request")
     batch_size: int = Field(16, ge=1, description="most images in one pass of a model")
     batch_wait_ms: float = Field(
@@ -72,6 +79,11 @@ class Settings(BaseModel):
             raise ValueError(
                 f"max_body_bytes ({self.max_body_bytes}) is more than max_waiting_bytes "
                 f"({self.max_waiting_bytes}): a request of that size could never be taken"
+            )
+        if self.max_map_pixels > self.max_waiting_map_pixels:
+            raise ValueError(
+                f"max_map_pixels ({self.max_map_pixels}) is more than max_waiting_map_pixels "
+                f"({self.max_waiting_map_pixels}): an answer of that size could never be made"
             )
         return self
 

@@ -1,6 +1,6 @@
 /** The images of the page, what each model says of them, and the verdict at the chosen rate. */
 
-import { placeOfRate, rankOf, ranksOffered } from "./rates.js";
+import { placeOfRate, rankOf } from "./rates.js";
 
 /**
  * Tells of its changes by events: "added", "answered" (detail: the image), "cleared", "model", "rate".
@@ -31,7 +31,7 @@ export class Album extends EventTarget {
   /** Asks another model; the images that it has not seen are waiting then. */
   use(model) {
     this.model = model;
-    this.ranks = ranksOffered(model.held_out);
+    this.ranks = model.ranks;
     this.place = placeOfRate(this.#wanted ?? model.false_alarm_rate, model.held_out, this.ranks);
     this.#tell("model");
   }
@@ -55,7 +55,7 @@ export class Album extends EventTarget {
 
   /** Of the pixels of heat maps, at this rate; null for a model without maps. */
   get pixelThreshold() {
-    return this.model?.pixel_thresholds?.[this.rank - 1] ?? null;
+    return this.model?.pixel_thresholds?.[this.place] ?? null;
   }
 
   answer(image) {

@@ -27,7 +27,7 @@ export function models() {
 }
 
 /**
- * Scores the files of one request; the `map` of a result is `{width, height, values}` or null.
+ * Scores the files of one request; the `map` of a result is `{width, height, codes}` or null.
  *
  * @param model its name.
  * @param files in the order of the answers.
@@ -36,7 +36,7 @@ export function models() {
 export async function score(model, files, signal) {
   const body = new FormData();
   for (const file of files) body.append("images", file, file.name || "image");
-  const query = new URLSearchParams({ model, maps: "float32" });
+  const query = new URLSearchParams({ model, maps: "float16" });
   const answer = await call(`v1/score?${query}`, { method: "POST", body, signal });
   const results = answer.results.map(({ map_values: map, ...rest }) => ({ ...rest, map: map && read(map) }));
   return { ...answer, results };

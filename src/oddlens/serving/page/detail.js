@@ -1,6 +1,6 @@
 /** One image enlarged, with all that is known of it. */
 
-import { fill, writeName } from "./picture.js";
+import { fill, heat, writeName } from "./picture.js";
 import { atMostPercent, pText, scoreText, standingText } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -52,7 +52,8 @@ export class Detail {
     $("view-heat-control").hidden = !answer?.map;
     const stack = document.createElement("span");
     stack.className = "stack";
-    fill(stack, this.#url, answer, this.#album.pixelThreshold);
+    fill(stack, this.#url, answer);
+    heat(stack, answer, this.#album.pixelThreshold);
     $("view-frame").replaceChildren(stack);
     this.#numbers(answer);
     this.#cues(answer);

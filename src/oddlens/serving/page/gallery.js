@@ -1,6 +1,6 @@
 /** The gallery: a card for each image. */
 
-import { fill, reheat, writeName } from "./picture.js";
+import { cool, fill, heat, writeName } from "./picture.js";
 import { preview } from "./previews.js";
 import { pText, scoreText } from "./words.js";
 
@@ -90,13 +90,13 @@ export class Gallery {
   repaint() {
     this.#painting ??= requestAnimationFrame(() => {
       this.#painting = null;
-      for (const card of this.#inSight) this.#reheat(card);
+      for (const card of this.#inSight) this.#heat(card);
     });
   }
 
-  #reheat(card) {
+  #heat(card) {
     const answer = this.#album.answer(this.#images.get(card));
-    reheat(card.querySelector(".stack"), answer, this.#album.pixelThreshold);
+    heat(card.querySelector(".stack"), answer, this.#album.pixelThreshold);
   }
 
   #label(image, card) {
@@ -136,22 +136,28 @@ export class Gallery {
 
   #seen(changes) {
     for (const { isIntersecting, target } of changes) {
-      if (!isIntersecting) {
-        this.#inSight.delete(target);
-        continue;
-      }
-      this.#inSight.add(target);
-      if (target.dataset.drawn) this.#reheat(target);
+      if (isIntersecting) this.#appears(target);
       else {
-        target.dataset.drawn = "yes";
-        this.#draw(this.#images.get(target), target);
+        this.#inSight.delete(target);
+        cool(target.querySelector(".stack"));
       }
+    }
+  }
+
+  #appears(card) {
+    this.#inSight.add(card);
+    if (card.dataset.drawn) this.#heat(card);
+    else {
+      card.dataset.drawn = "yes";
+      this.#draw(this.#images.get(card), card);
     }
   }
 
   async #draw(image, card) {
     const url = await preview(image);
-    fill(card.querySelector(".stack"), url, this.#album.answer(image), this.#album.pixelThreshold);
+    fill(card.querySelector(".stack"), url, this.#album.answer(image));
+    // A heat map takes memory: only what is in sight has one.
+    if (this.#inSight.has(card)) this.#heat(card);
   }
 
   #rove(image) {

@@ -3,12 +3,12 @@
 import { paint } from "./heat.js";
 
 /**
- * Puts image and heat map into a stack.
+ * Puts an image into a stack; without its heat map.
  *
  * @param stack the element. @param url of the image, or null where there is none to show.
- * @param answer of the service, or undefined. @param threshold of the heat map's pixels, or null.
+ * @param answer of the service, or undefined.
  */
-export function fill(stack, url, answer, threshold) {
+export function fill(stack, url, answer) {
   const layers = [];
   const absent = document.createElement("span");
   absent.className = "absent";
@@ -19,22 +19,30 @@ export function fill(stack, url, answer, threshold) {
     layers.push(photo);
   } else layers.push(absent);
   absent.textContent = answer?.error ? "no image" : "This browser cannot show the format";
-  if (answer?.map) layers.push(heat(answer.map, threshold));
   if (answer?.width) shape(stack, answer.width, answer.height);
   stack.replaceChildren(...layers);
 }
 
-/** Paints the heat map of a stack anew, where it has one. */
-export function reheat(stack, answer, threshold) {
-  const canvas = stack.querySelector(".heat");
-  if (canvas && answer?.map) paint(canvas, answer.map, threshold);
+/** Paints the heat map of a stack, where there is one. @param threshold of its pixels, or null. */
+export function heat(stack, answer, threshold) {
+  if (!answer?.map) return;
+  const canvas = stack.querySelector(".heat") ?? layHeat(stack);
+  paint(canvas, answer.map, threshold);
 }
 
-function heat(map, threshold) {
+/** Takes the heat map of a stack away, and gives its memory back. */
+export function cool(stack) {
+  const canvas = stack.querySelector(".heat");
+  if (!canvas) return;
+  canvas.width = canvas.height = 0; // at once, and not when the browser comes to it
+  canvas.remove();
+}
+
+function layHeat(stack) {
   const canvas = document.createElement("canvas");
   canvas.className = "heat";
   canvas.setAttribute("aria-hidden", "true");
-  paint(canvas, map, threshold);
+  stack.append(canvas);
   return canvas;
 }
 

@@ -3,18 +3,9 @@
  *
  * With n held-out normal images a p-value is one of 1/(n+1), 2/(n+1), ..., and flagging the k
  * smallest of them raises false alarms at a rate of at most k/(n+1). So the verdict at every such
- * rate follows from the p-value alone, and no other rate means anything.
+ * rate follows from the p-value alone, and no other rate means anything. Which k a slider offers is the
+ * service's word (`ranks`).
  */
-
-const MOST = 0.5;
-
-/** The k that a slider offers for n held-out images: each small one, then ever fewer up to a half. */
-export function ranksOffered(heldOut) {
-  const ranks = [];
-  const last = Math.max(1, Math.floor(MOST * (heldOut + 1)));
-  for (let rank = 1; rank <= last; rank = Math.max(rank + 1, Math.round(rank * 1.1))) ranks.push(rank);
-  return ranks;
-}
 
 /** The place among the ranks offered that is next to a wanted rate from below (or the first). */
 export function placeOfRate(rate, heldOut, ranks) {
