@@ -61,7 +61,7 @@ def test_a_bound_is_written_as_in_the_report(page: Page) -> None:
 
 @pytest.mark.parametrize("threshold", [0.25, 5.8, -0.7])
 def test_heat_maps_have_the_colours_of_the_services_pictures(page: Page, threshold: float) -> None:
-    values = np.linspace(threshold - 9, threshold + 60, 4099, dtype=np.float32).reshape(1, -1)
+    values = np.linspace(threshold - 9, threshold + 60, 4100, dtype=np.float32).reshape(10, -1)
     values[0, 0] = threshold
     sent = map_values(values).model_dump()
     found = call(page, "heat", "[...m.painted(m.read(x[0]).codes, x[1])]", [sent, threshold])
