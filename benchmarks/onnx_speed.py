@@ -36,7 +36,7 @@ def detectors() -> dict[str, Detector]:
         "MultiTask": oddlens.MultiTask(),
         "MHRot": oddlens.GeometricTransforms(variant="mhrot"),
         "MultiCue": oddlens.MultiCue(),
-        "AnoMem": oddlens.AnoMem(),
+        "AnoMem": oddlens.AnoMem(collapse="tell"),
         "AnoMem, frozen EfficientNet-Lite0": oddlens.AnoMem(encoder="efficientnet_lite0"),
         "Ensemble of SSM and MultiTask": oddlens.Ensemble([oddlens.SSM(), oddlens.MultiTask()]),
     }

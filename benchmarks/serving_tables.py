@@ -1,7 +1,6 @@
 """The tables of exported files and of the service, as ``onnx_speed.py`` and ``serving.py`` measure.
 
-Of what was measured several times with one method the latest is shown; a method of which something
-is missing, since its run was cut off, is left out.
+Of several runs with one method the latest whole one is shown; one that was cut off is left out.
 """
 
 from __future__ import annotations
@@ -79,13 +78,22 @@ def loaded(folder: Path = RESULTS) -> str:
 
 
 def _latest(records: Records, needed: Sequence[object]) -> dict[str, dict[object, Record]]:
-    """By method, and then by what was measured; and of how many clients, where it was asked of."""
-    found: dict[str, dict[object, Record]] = {}
+    """By method, and then by what was measured; and of how many clients, where it was asked of.
+
+    A run measures each thing once, so that one which is there already begins another run.
+    """
+    runs: dict[str, list[dict[object, Record]]] = {}
     for record in records:
         what, clients = record["what"], record.get("clients")
         key = what if clients is None or "batch" in record else (what, clients)
-        found.setdefault(record["method"], {})[key] = record
-    return {name: each for name, each in found.items() if set(needed) <= each.keys()}
+        of_method = runs.setdefault(record["method"], [{}])
+        if key in of_method[-1]:
+            of_method.append({})
+        of_method[-1][key] = record
+    whole = {
+        name: [run for run in each if set(needed) <= run.keys()] for name, each in runs.items()
+    }
+    return {name: each[-1] for name, each in whole.items() if each}
 
 
 def _number(record: Record) -> str:

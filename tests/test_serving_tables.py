@@ -55,6 +55,8 @@ def test_the_latest_run_of_each_method_is_shown(tmp_path: Path) -> None:
 def test_a_run_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
     keep(tmp_path, "serving", [*run("multitask", 36), *run("ssm", 38)[:5]])
     assert [row[0] for row in rows(served(tmp_path))] == ["MultiTask"]
+    keep(tmp_path, "serving", [*run("ssm", 30), *run("ssm", 38)[:5]])
+    assert rows(served(tmp_path))[0][1:4] == ["40.0", "30.0", "0.75"]
 
 
 def test_files_are_told_with_their_gain_and_their_deviation(tmp_path: Path) -> None:

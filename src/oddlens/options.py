@@ -41,6 +41,11 @@ class DetectorOptions(BaseModel):
         "mean", description="how cues become the score; the last four on conformal p-values"
     )
 
+    @property
+    def trains_a_network(self) -> bool:
+        """Whether fitting uses what time it is given; else it is soon done."""
+        return True
+
     @classmethod
     def preset_defaults(cls, preset: Preset) -> dict[str, Any]:
         """The defaults that differ from the class's own under a preset."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import httpx2 as httpx
 import numpy as np
 import pytest
 
+from oddlens.serving.run import _listening
 from tests.serving.process import PATIENCE, Service, answer_on, body_of, head_of, service
 from tests.serving.toy import grey, write_toy
 
@@ -217,3 +219,13 @@ def test_exported_models_are_served_without_torch(toy: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_answers_do_not_wait_for_the_receipt_of_their_heads() -> None:
+    with (
+        _listening("127.0.0.1", 0) as listener,
+        socket.create_connection(listener.getsockname()[:2]),
+    ):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

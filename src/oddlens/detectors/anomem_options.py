@@ -172,6 +172,11 @@ class AnoMemOptions(DetectorOptions):
         return is_pretrained(self.encoder)
 
     @property
+    def trains_a_network(self) -> bool:
+        """See ``DetectorOptions``."""
+        return not self.frozen
+
+    @property
     def statistics(self) -> tuple[Statistic, ...]:
         """What ``scaled_by`` asks for, or what suits the subject."""
         if self.scaled_by is not None:

@@ -51,9 +51,10 @@ class Ensemble(Detector):
 
     Each member's score becomes a smooth p-value among held-out normal images
     (``oddlens.scoring.tails``: strictly monotone beyond them as well), so that scores of different
-    units are comparable; the p-values are fused, and the fused score is calibrated like every
-    other. The cue of a member, named by its method (``ssm``, a second one ``ssm-2``), is
-    ``-log10 p``: 2 says that one normal image in a hundred looks so odd to that member.
+    units are comparable; the p-values are fused (or the standardised scores, see ``fusion``), and
+    the fused score is calibrated like every other. The cue of a member, named by its method
+    (``ssm``, a second one ``ssm-2``), is ``-log10 p``: 2 says that one normal image in a hundred
+    looks so odd to that member.
 
     **Which images.** The guarantee of ``Calibration`` needs a fused score that does not depend on
     the images that calibrate it. So the p-values may not come from the members' own calibrations,
@@ -62,9 +63,10 @@ class Ensemble(Detector):
     up to K / (n + 1) for K members, and not 1 / (n + 1). Nor can members that are already fitted be
     fused without any image, since what they keep does not say which scores belong to one image.
     Instead (our choice; the simplest that is exact) normal images that no member was trained on are
-    divided as in every fit: a third scales, that is to say the p-values are ranks among them, and
-    the others calibrate. Images that a member was tuned on scale first. ``KnownImages`` tells them
-    by their pixels, so that a folder that members were fitted on can be given again as a whole.
+    divided as in every fit: a third scales (the p-values are ranks among them, and scores are
+    standardised by them), and the others calibrate. Images that a member was tuned on scale first.
+    ``KnownImages`` tells them by their pixels, so that a folder that members were fitted on can be
+    given again as a whole.
 
     Members keep their weights; ``fit`` and ``to`` act on them in place.
 

@@ -13,6 +13,7 @@ import torch
 
 import oddlens
 from oddlens.detector import Detector, OnBad, Progress
+from oddlens.ensemble.budget import Budget
 from oddlens.ensemble.division import Division, divide
 from oddlens.ensemble.ensemble import Ensemble
 from oddlens.errors import DataError, UsageError
@@ -26,10 +27,6 @@ from oddlens.images import (
     Skipped,
     digests_of,
 )
-
-_FOR_MEMBERS = 0.9
-"""Share of a budget that the members have; each sets something aside for its own calibration, so
-that what scoring the held-out images once more takes is in proportion (our choice)."""
 
 
 def fit(
@@ -55,12 +52,15 @@ def fit(
             f"no member learns from anomalies ({', '.join(members)}): leave --anomalies out"
         )
     _forget(ensemble)
-    for at, (name, member) in enumerate(_quick_ones_first(members)):
+    budget = Budget(max_minutes, len(members), checkpoint, resume=resume)
+    # What one that trains no network leaves is for the others.
+    for name, member in sorted(members.items(), key=lambda item: item[1].config.trains_a_network):
+        resumed, start = budget.knows(name), time.monotonic()
         member.fit(
             source,
             anomalies=anomalies if member.learns_from_anomalies else None,
             epochs=epochs,
-            max_minutes=_share(max_minutes, time.monotonic() - begin, at, len(members)),
+            max_minutes=budget.share(name),
             seed=seed,
             device=device,
             holdout=holdout,
@@ -69,6 +69,7 @@ def fit(
             resume=resume,
             progress=None if progress is None else _of_member(name, progress),
         )
+        budget.done(name, (time.monotonic() - start) / 60, resumed=resumed)
     skipped: list[Skipped] = []
     parts = _calibrate(ensemble, source, seed, on_bad, skipped, progress)
     for name, member in members.items():
@@ -104,23 +105,6 @@ def calibrate(
         warn_of_skipped(skipped, len(source))
     _account(ensemble, parts, len(skipped), time.monotonic() - begin)
     ensemble.provenance |= {"seed": seed}
-
-
-def _quick_ones_first(members: Mapping[str, Detector]) -> list[tuple[str, Detector]]:
-    """In the order of fitting: one that trains no network leaves much of its share to others."""
-    return sorted(members.items(), key=lambda item: bool(item[1].stages()))
-
-
-def _share(max_minutes: float | None, spent: float, at: int, members: int) -> float | None:
-    """Minutes for member ``at``: what ``spent`` seconds leave, shared with those that follow.
-
-    One that overran leaves the others a tenth of an equal share, in which they learn
-    little and say so.
-    """
-    if max_minutes is None:
-        return None
-    whole = _FOR_MEMBERS * max_minutes
-    return max((whole - spent / 60) / (members - at), 0.1 * whole / members)
 
 
 def _forget(ensemble: Ensemble) -> None:

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from oddlens.errors import UsageError
+
 Flips = Literal["none", "horizontal", "both"]
 _AXES: dict[Flips, tuple[int, ...]] = {"none": (), "horizontal": (-1,), "both": (-1, -2)}
 
@@ -31,9 +33,14 @@ def varied(images: Tensor, flips: Flips, pixels: int, generator: Generator) -> T
         flips: as in ``mirrored``.
         pixels: largest shift, in both directions, less than H and W; 0 shifts nothing.
         generator: draws for mirroring, then the shifts.
+
+    Raises:
+        UsageError: images are not larger than a shift.
     """
     if not pixels:
         return mirrored(images, flips, generator)
+    if pixels >= min(images.shape[-2:]):
+        raise UsageError(f"images of {images.shape[-1]} pixels cannot be shifted by {pixels}")
     chosen = _drawn_flips(len(images), flips, generator)
     moves = torch.randint(-pixels, pixels + 1, (len(images), 2), generator=generator)
     lines = []
@@ -55,7 +62,9 @@ def _drawn_flips(count: int, flips: Flips, generator: Generator) -> dict[int, Te
 def _looked_up(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """The pixels of each image at the rows ``(N, H)`` and columns ``(N, W)``, int32, of its own."""
     count, channels, height, width = images.shape
-    first = torch.arange(0, count * height * width, height * width, dtype=torch.int32)
+    first = torch.arange(0, count * height * width, height * width)
+    if images[:, 0].numel() < 2**31:
+        first = first.to(torch.int32)  # half the work
     rows = rows * width + first.to(images.device)[:, None]
     index = rows[:, :, None] + columns[:, None, :]
     if images.is_contiguous(memory_format=torch.channels_last):

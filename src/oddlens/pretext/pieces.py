@@ -119,15 +119,14 @@ def scattered(pieces: Tensor, order: Tensor, margin: int, source: Tensor, target
     table = pieces.new_full((pixels + 1, channels), FILL)
     table[:-1].view(count, number, cell, cell, channels).copy_(pieces.movedim(2, -1))
 
-    # int32 is enough and half the work. What is outside a tile points behind the pixels.
-    order, source, target = (
-        each.to(pieces.device, torch.int32) for each in (order, source, target)
-    )
-    place = torch.arange(cell, dtype=torch.int32, device=pieces.device) - target[..., None]
+    # int32 is half the work. What is outside a tile points behind the pixels.
+    kind = torch.int32 if 2 * pixels < 2**31 else torch.int64
+    order, source, target = (each.to(pieces.device, kind) for each in (order, source, target))
+    place = torch.arange(cell, dtype=kind, device=pieces.device) - target[..., None]
     outside = place.clamp(0, cell - margin - 1) != place
     rows, columns = (place + source[..., None]).unbind(2)  # (N, n, c)
     step = number * cell**2
-    first = torch.arange(0, pixels, step, dtype=torch.int32, device=pieces.device)
+    first = torch.arange(0, pixels, step, dtype=kind, device=pieces.device)
     corner = torch.add(first[:, None], order, alpha=cell**2)
     rows = torch.add(corner[..., None], rows, alpha=cell).masked_fill_(outside[:, :, 0], pixels)
     columns = columns.masked_fill(outside[:, :, 1], pixels)

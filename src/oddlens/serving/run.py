@@ -128,5 +128,8 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UsageError(f"--port {port} at {host}: {reason}; choose another one") from error
+    # The event loop does it only for sockets that say they are TCP, which this one does not. Else
+    # the body of an answer waits for the receipt of its head: 40 ms.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with listener:
         yield listener
