@@ -111,6 +111,11 @@ def test_no_machine_and_no_unexpected_host_is_named(path: Path) -> None:
     assert set(re.findall(r"https?://([\w.-]+)", text)) <= HOSTS
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=name_of)
+def test_a_page_can_be_read_in_one_sitting(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
 # --- command lines ----------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,21 @@ def test_from_nothing_to_a_report(run: Run, demo: FakeLibrary, tmp_path: Path) -
     assert demo.options == {"encoder": "efficientnet_lite0"}
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "The defects are made" in page
+    assert "the intervals are too narrow" in page
     assert (out / "gravel.oddlens").is_dir()
     assert (out / "report.html").resolve().as_uri() in outcome.err
     assert "found 1 of 1 defective images; flagged 0 of 2 normal ones" in outcome.err
+
+
+def test_over_the_data_of_an_earlier_version(run: Run, demo: FakeLibrary, tmp_path: Path) -> None:
+    out = make_surface_dataset(tmp_path / "data" / "brick", size=32)
+    readme = out / "README.txt"
+    text = readme.read_text(encoding="utf-8")
+    readme.write_text(re.sub(r"edition=\d+ ", "", text), encoding="utf-8")
+    outcome = run("demo", "--out", tmp_path)
+    assert outcome.code == 0, outcome.err
+    assert f"warning: {out}: the data that an earlier version had made" in outcome.err
+    assert readme.read_text(encoding="utf-8") == text
 
 
 def test_what_is_held_out_can_promise_the_rate(

@@ -11,7 +11,7 @@ from PIL import Image
 
 from oddlens.demo import SURFACES, make_surface_dataset
 from oddlens.demo.defects import DEFECTS, TOLERANCE, add_defect
-from oddlens.demo.surfaces import GRID, deal, photograph, tiles
+from oddlens.demo.surfaces import GRID, deal, deal_defects, photograph, tiles
 from oddlens.errors import DataError, UsageError
 from oddlens.images import read_layout, read_mask
 
@@ -55,6 +55,12 @@ def test_readme_says_that_the_defects_are_made(tmp_path: Path) -> None:
     text = (_small(tmp_path / "bricks") / "README.txt").read_text(encoding="utf-8")
     assert "DEFECTS ARE MADE" in text
     assert all(kind in text for kind in DEFECTS)
+
+
+def test_readme_says_that_tiles_repeat_and_intervals_are_too_narrow(tmp_path: Path) -> None:
+    text = (_small(tmp_path / "bricks") / "README.txt").read_text(encoding="utf-8")
+    assert "The 10 test images show only 3 tiles." in text
+    assert "too narrow" in text
 
 
 @pytest.mark.parametrize("size", [64, 200])
@@ -109,6 +115,46 @@ def test_chance_deals_the_tiles(tmp_path: Path) -> None:
     tested = np.bincount(np.concatenate([test for _, test in dealt]), minlength=GRID**2)
     # Binomial, 200 deals at 0.4: 80 on average, and five deviations of 6.9 to either side.
     assert 45 < tested.min() < tested.max() < 115
+
+
+def test_no_tile_is_bound_to_a_kind_of_defect() -> None:
+    dealt = [deal_defects(seed, 40, 60) for seed in range(200)]
+    # Twelve images of a kind are on twelve tiles: what a tile has twice is of two kinds.
+    assert all(len(set(one)) == 60 for one in dealt)
+    pairs = np.zeros((len(DEFECTS), 40), int)
+    for kind, tile in (each for one in dealt for each in one):
+        pairs[DEFECTS.index(kind), tile] += 1
+    # Binomial, 200 deals at 12 of 40: 60 on average, and five deviations of 6.5 to either side.
+    assert 27 < pairs.min() <= pairs.max() < 93
+
+
+def test_kinds_are_dealt_apart_from_each_other() -> None:
+    """No kind follows another over the tiles: first tiles agree no more often than by luck."""
+    firsts = np.array([[tile for _, tile in deal_defects(seed, 40, 5)] for seed in range(200)])
+    agree = [
+        int((firsts[:, one] == firsts[:, other]).sum()) for one in range(5) for other in range(one)
+    ]
+    assert max(agree) < 20  # Binomial, 200 deals at 1 of 40: 5 on average.
+
+
+def test_more_defects_than_tiles_come_round_evenly() -> None:
+    dealt = deal_defects(3, 2, 25)
+    assert [kind for kind, _ in dealt] == list(DEFECTS) * 5
+    for kind in DEFECTS:
+        counts = np.bincount([tile for each, tile in dealt if each == kind])
+        assert sorted(counts) == [2, 3]
+
+
+def test_the_images_are_as_they_were_dealt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _painted(monkeypatch)
+    root = make_surface_dataset(tmp_path / "painted", size=51, seed=2)
+    dealt = deal_defects(2, 40, 60)
+    for index, (kind, tile) in enumerate(dealt):
+        before = np.asarray(Image.open(root / "test" / "good" / f"{tile:03d}.png"))
+        name = f"{index // len(DEFECTS):03d}"
+        after = np.asarray(Image.open(root / "test" / kind / f"{name}.png"))
+        mask = np.asarray(Image.open(root / "ground_truth" / kind / f"{name}_mask.png")) > 0
+        assert np.abs(after.astype(int) - before)[~mask].max() <= TOLERANCE
 
 
 def _strengths() -> list[tuple[str, int]]:

@@ -32,7 +32,10 @@ NOTE = (
     "calibration and test; no two of them share a pixel. The defects are made: pieces of other "
     "photographs and drawn scratches, for instance, blended into tiles of the test part.\n\n"
     "White outlines are what the detector finds odd. Green dashed lines are where the defect "
-    "really is."
+    "really is.\n\n"
+    "The intervals take the test images for independent. They are not: every defect is made on a "
+    "tile that is among the normal test images as well, and several may share one. So the "
+    "intervals are too narrow."
 )
 
 

@@ -1,4 +1,4 @@
-"""The defects that the demo adds to crops of a surface: one small function a kind.
+"""The defects that the demo adds to tiles of a surface: one small function a kind.
 
 Everything here is our choice; the aim is a spread of size, contrast and nature, from a
 scratch across the picture to wear one has to look for.

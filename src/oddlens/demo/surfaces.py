@@ -19,6 +19,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from oddlens.demo.defects import DEFECTS, Grey, add_defect
+from oddlens.demo.earlier import data_marker, made_earlier
 from oddlens.demo.whole import README, made_whole
 from oddlens.errors import UsageError
 
@@ -41,7 +42,7 @@ of them share a pixel of the photograph. Chance decides which are in train/good 
 test/good.
 
 THE DEFECTS ARE MADE, NOT FOUND. Each image under test/<defect> is one of the tiles of test/good, to
-which one defect was added by a program:
+which one defect was added by a program; chance deals the tiles to each kind anew:
 
 {kinds}
 
@@ -50,8 +51,9 @@ ground_truth marks the pixels that changed by more than {tolerance} of 255 grey 
 gaps and holes inside the defect filled.
 
 Use it to see oddlens at work, not to compare methods: made defects are easier to describe, and
-often easier to find, than real ones; several are made on the same tile; and the size of the tiles
-and the detector of the demo were chosen with test images such as these in view.
+often easier to find, than real ones; and the size of the tiles and the detector of the demo were
+chosen with test images such as these in view. The {n_test} test images show only {n_good} tiles.
+Intervals that are computed from them take them for independent, and are therefore too narrow.
 """
 
 
@@ -107,6 +109,30 @@ def deal(seed: int, n_train: int, n_test: int) -> tuple[list[int], list[int]]:
     return order[:n_train], order[n_train : n_train + n_test]
 
 
+def deal_defects(seed: int, n_good: int, n_defective: int) -> list[tuple[str, int]]:
+    """Which kind of defect is made on which normal test image: each kind deals them anew.
+
+    So no tile is bound to a kind, and a kind that is found less often has not had the harder tiles
+    by design.
+
+    Args:
+        seed: the same seed deals alike.
+        n_good: how many normal test images there are.
+        n_defective: how many defects to deal, the kinds in turn.
+
+    Returns:
+        For each, the kind and an index in 0..n_good-1. Within a kind no index comes a second time
+        before all have come.
+    """
+    rounds = -(-n_defective // (len(DEFECTS) * n_good))
+    decks: list[list[int]] = []
+    for at in range(len(DEFECTS)):
+        rng = np.random.default_rng([seed, 4, at])
+        decks.append([int(each) for _ in range(rounds) for each in rng.permutation(n_good)])
+    turns = [divmod(index, len(DEFECTS)) for index in range(n_defective)]
+    return [(DEFECTS[at], decks[at][number]) for number, at in turns]
+
+
 def _resampled(tile: Grey, size: int) -> Grey:
     if tile.shape == (size, size):
         return tile
@@ -126,7 +152,8 @@ def make_surface_dataset(
     """Write the demo data set, in MVTec layout, as grey PNG files.
 
     The same arguments give the same bytes. The folder appears whole or not at all; where it
-    already holds the data set of the same arguments, nothing is done.
+    already holds the data set of the same arguments, nothing is done. What an earlier version made
+    there of the same surface and seed, and nobody changed, is replaced with a ``UserWarning``.
 
     Args:
         out: the folder to make: ``train/good``, ``test/good``, ``test/<defect>``,
@@ -150,16 +177,14 @@ def make_surface_dataset(
     """
     _check(surface, seed, size, {"n_train": n_train, "n_good": n_good, "n_defective": n_defective})
     out = Path(out)
-    marker = (
-        f"oddlens demo data: surface={surface} seed={seed} size={size} grid={GRID} "
-        f"train={n_train} good={n_good} defective={n_defective}"
-    )
+    parts = {"train": n_train, "good": n_good, "defective": n_defective}
+    marker = data_marker(surface=surface, seed=seed, size=size, grid=GRID, **parts)
 
     def write(root: Path) -> None:
         _write_images(root, surface, seed, size, n_train, n_good, n_defective)
-        _write_readme(root, surface, size, marker)
+        _write_readme(root, surface, size, marker, n_good, n_defective)
 
-    made_whole(out, marker, write)
+    made_whole(out, marker, write, lambda there: made_earlier(there, surface, seed))
     return out
 
 
@@ -190,11 +215,10 @@ def _write_images(
         for index, tile in enumerate(dealt):
             _save(cut[tile], root / folder / "good" / f"{index:03d}.png")
     donors = [photograph(name) for name in ("coffee", "chelsea", "coins", "rocket", "camera")]
-    for index in range(n_defective):
-        number, kind_index = divmod(index, len(DEFECTS))
-        kind = DEFECTS[kind_index]
+    for index, (kind, chosen) in enumerate(deal_defects(seed, n_good, n_defective)):
+        number = index // len(DEFECTS)
         rng = np.random.default_rng([seed, 3, index])
-        before = cut[test[index % n_good]]
+        before = cut[test[chosen]]
         damaged, mask = add_defect(before, kind, strength=number % 3, rng=rng, donors=donors)
         _save(damaged, root / "test" / kind / f"{number:03d}.png")
         _save(
@@ -208,7 +232,9 @@ def _save(pixels: npt.NDArray[np.uint8], path: Path) -> None:
     Image.fromarray(pixels).save(path)
 
 
-def _write_readme(root: Path, surface: str, size: int, marker: str) -> None:
+def _write_readme(
+    root: Path, surface: str, size: int, marker: str, n_good: int, n_defective: int
+) -> None:
     from oddlens.demo.defects import KINDS, TOLERANCE
 
     text = _README.format(
@@ -219,5 +245,7 @@ def _write_readme(root: Path, surface: str, size: int, marker: str) -> None:
         size=size,
         kinds="\n".join(f"  {name:<8} {kind.description}" for name, kind in KINDS.items()),
         tolerance=TOLERANCE,
+        n_test=n_good + n_defective,
+        n_good=n_good,
     )
     (root / README).write_text(text, encoding="utf-8")
