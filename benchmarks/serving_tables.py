@@ -32,7 +32,7 @@ LOADED = (
 
 def exported(folder: Path = RESULTS) -> str:
     """Every method: torch against onnxruntime on the same arrays, and how far apart they are."""
-    records = read(ONNX, folder)
+    latest = _latest(read(ONNX, folder), (*TIMES, "largest deviation", "file"))
     rows = [
         [
             method,
@@ -41,17 +41,18 @@ def exported(folder: Path = RESULTS) -> str:
             f"{each['largest deviation']['value']:.0e}",
             _number(each["file"]),
         ]
-        for method, each in _latest(records, (*TIMES, "largest deviation", "file")).items()
+        for method, each in latest.items()
     ]
-    return f"{markdown(EXPORTED, rows or [[NOT_RUN] * len(EXPORTED)])}\n\n{origin(records, ONNX)}"
+    table = markdown(EXPORTED, rows or [[NOT_RUN] * len(EXPORTED)])
+    return f"{table}\n\n{origin(_shown(latest), ONNX)}"
 
 
 def served(folder: Path = RESULTS) -> str:
     """Throughput of full batches beside that in process, and latencies of single images."""
-    records = read(SERVING, folder)
     rows = []
     needed = ("in process", "service", "service against in process", *LATENCIES)
-    for method, each in _latest(records, needed).items():
+    latest = _latest(read(SERVING, folder), needed)
+    for method, each in latest.items():
         pace = [_number(each[what]) for what in ("in process", "service")]
         share = f"{each['service against in process']['value']:.2f}"
         waits = [
@@ -59,22 +60,22 @@ def served(folder: Path = RESULTS) -> str:
         ]
         rows.append([get_method(method).__name__, *pace, share, *waits])
     table = markdown(SERVED, rows or [[NOT_RUN] * len(SERVED)])
-    return f"{table}\n\n{origin(records, SERVING)}"
+    return f"{table}\n\n{origin(_shown(latest), SERVING)}"
 
 
 def loaded(folder: Path = RESULTS) -> str:
     """The long load: what came of every request, and what memory did meanwhile."""
-    records = read(SERVING, folder)
     rows = []
     needed = (("load", 32), "load", "memory at the end", "memory growth")
-    for method, each in _latest(records, needed).items():
+    latest = _latest(read(SERVING, folder), needed)
+    for method, each in latest.items():
         counts = each["load", 32]
         names = ("requests", "scored", "refused as they should", "lost", "wrong")
         told = [f"{counts[name]:,}" for name in (*names, "busy, tried again")]
         rest = [_number(each[what]) for what in ("load", "memory at the end", "memory growth")]
         rows.append([get_method(method).__name__, *told, *rest])
     table = markdown(LOADED, rows or [[NOT_RUN] * len(LOADED)])
-    return f"{table}\n\n{origin(records, SERVING)}"
+    return f"{table}\n\n{origin(_shown(latest), SERVING)}"
 
 
 def _latest(records: Records, needed: Sequence[object]) -> dict[str, dict[object, Record]]:
@@ -94,6 +95,10 @@ def _latest(records: Records, needed: Sequence[object]) -> dict[str, dict[object
         name: [run for run in each if set(needed) <= run.keys()] for name, each in runs.items()
     }
     return {name: each[-1] for name, each in whole.items() if each}
+
+
+def _shown(latest: dict[str, dict[object, Record]]) -> Records:
+    return [record for each in latest.values() for record in each.values()]
 
 
 def _number(record: Record) -> str:
