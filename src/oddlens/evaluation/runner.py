@@ -25,32 +25,31 @@ _SECONDS_BETWEEN_REPORTS = 0.5
 
 
 class Watcher(Protocol):
-    """Is told how the trials go."""
+    """Is told how the trials go; by itself it does nothing about it."""
 
     def skipped(self, trial: Trial, record: Record) -> None:
         """A trial is recorded already."""
+        return
 
     def started(self, trial: Trial) -> None:
         """A trial begins."""
+        return
 
     def progressed(self, trial: Trial, phase: str, done: int, total: int) -> None:
         """A trial goes on."""
+        return
 
     def finished(self, trial: Trial, record: Record) -> None:
         """A trial ended and is recorded."""
+        return
 
     def failed(self, trial: Trial, reason: str) -> None:
         """A trial failed; the others go on."""
+        return
 
 
-class Unwatched:
-    """Nobody looks; what each is told of stands in ``Watcher``."""
-
-    def skipped(self, trial: Trial, record: Record) -> None: ...  # noqa: D102
-    def started(self, trial: Trial) -> None: ...  # noqa: D102
-    def progressed(self, trial: Trial, phase: str, done: int, total: int) -> None: ...  # noqa: D102
-    def finished(self, trial: Trial, record: Record) -> None: ...  # noqa: D102
-    def failed(self, trial: Trial, reason: str) -> None: ...  # noqa: D102
+class Unwatched(Watcher):
+    """Nobody looks."""
 
 
 @dataclass
