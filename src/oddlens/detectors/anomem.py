@@ -23,7 +23,7 @@ from torch import Generator, Tensor
 from oddlens.detector import Detector
 from oddlens.detectors import anomem_training as training
 from oddlens.detectors.anomem_evidence import Baselines, FrozenMaps, ScaleMaps, kinds_of, scale_cue
-from oddlens.detectors.anomem_frozen import MOST_IMAGES, resized
+from oddlens.detectors.anomem_frozen import resized
 from oddlens.detectors.anomem_kmeans import set_prototypes
 from oddlens.detectors.anomem_options import AnoMemOptions
 from oddlens.errors import TrainingError, UsageError
@@ -64,9 +64,13 @@ class AnoMem(Detector):
         config = self.config
         encoder: MultiScaleEncoder | ResNet18 | FrozenEncoder
         if config.frozen:
-            surface = config.subject == "surface"
             encoder = FrozenEncoder(
-                config.encoder, config.scales, config.image_size, config.locality, even=surface
+                config.encoder,
+                config.scales,
+                config.image_size,
+                1 if config.whole else config.locality,
+                even=config.subject == "surface",
+                deepest=config.whole,
             )
         elif config.encoder == "resnet18":
             encoder = ResNet18(config.scales, small=config.image_size < 96)
@@ -78,6 +82,7 @@ class AnoMem(Detector):
             config.slots,
             config.beta,
             embedding=0 if config.frozen else 128,
+            whole=config.whole,
         )
         channels_last(self.network)
         self.head = DeviationHead(encoder.channels, config.weights)
@@ -121,8 +126,13 @@ class AnoMem(Detector):
         if isinstance(self.network.encoder, FrozenEncoder):
             self.network.encoder.load_pretrained()
             if self._recalls or len(self.baselines.kmeans):
-                memories, sample = self.network.memories, train.evenly(MOST_IMAGES)
-                for _ in set_prototypes(memories, self.network.features, sample, self.batches):
+                for _ in set_prototypes(
+                    self.network.memories,
+                    self.network.features,
+                    train.evenly(self.config.sampled),
+                    self.batches,
+                    fewer=self.config.whole,
+                ):
                     pass
             if len(self.baselines.kmeans):  # what the memories are before they learn
                 self.baselines.kmeans.load_state_dict(self.network.memories.state_dict())

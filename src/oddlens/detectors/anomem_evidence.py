@@ -19,6 +19,7 @@ from oddlens.detectors.anomem_frozen import Frozen, OddMap
 from oddlens.detectors.anomem_kmeans import set_prototypes
 from oddlens.detectors.anomem_options import AnoMemOptions, Kind
 from oddlens.detectors.anomem_spread import DeviationSpread, SpreadMoments
+from oddlens.detectors.anomem_whole import Whole
 from oddlens.images import ImageCache
 from oddlens.networks.memory import PrototypeMemory, Recall
 from oddlens.networks.memory_network import MemoryNetwork
@@ -55,7 +56,8 @@ class Baselines(nn.Module):
         made: dict[Kind, Callable[[], Sequence[Recall]]] = {
             "memory": lambda: recalls,
             "kmeans": lambda: [
-                memory(each.observed) for memory, each in zip(self.kmeans, recalls, strict=True)
+                memory(each.observed)._replace(places=each.places)
+                for memory, each in zip(self.kmeans, recalls, strict=True)
             ],
             "features": lambda: [
                 each._replace(recalled=torch.zeros_like(each.observed)) for each in recalls
@@ -136,18 +138,25 @@ class FrozenMaps(nn.Module):
     def __init__(self, config: AnoMemOptions, encoder: FrozenEncoder) -> None:
         super().__init__()
         self._smoothing, self._size = config.smoothing, config.image_size
-        self.kinds = nn.ModuleDict(
-            {
-                kind: Frozen(
-                    encoder,
-                    config.slots,
-                    config.statistics,
-                    relative=config.subject == "surface",
-                    deepest=config.judged_by == "deepest",
+        deepest = config.judged_by == "deepest"
+
+        def part() -> Frozen | Whole:
+            if config.whole:
+                return Whole(
+                    encoder.channels,
+                    config.sampled,
+                    metric="metric" in config.statistics,
+                    deepest=deepest,
                 )
-                for kind in kinds_of(config)
-            }
-        )
+            return Frozen(
+                encoder,
+                config.slots,
+                config.statistics,
+                relative=config.subject == "surface",
+                deepest=deepest,
+            )
+
+        self.kinds = nn.ModuleDict({kind: part() for kind in kinds_of(config)})
 
     def forward(self, recalls: Recalls) -> dict[str, OddMap]:
         """How unusual each pixel is, by cue, ``(N, S, S)``."""
@@ -174,7 +183,7 @@ class FrozenMaps(nn.Module):
 
             yield from part.fit(of_kind, train, batches)
 
-    def _parts(self) -> Iterator[tuple[str, Frozen]]:
+    def _parts(self) -> Iterator[tuple[str, Frozen | Whole]]:
         for kind, part in self.kinds.items():
-            assert isinstance(part, Frozen)
+            assert isinstance(part, Frozen | Whole)
             yield kind, part

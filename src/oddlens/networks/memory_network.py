@@ -18,6 +18,7 @@ class MemoryNetwork(nn.Module):
         slots: prototypes of each scale.
         beta: of the memories.
         embedding: entries of what is contrasted (AM-U8); 0 where nothing is.
+        whole: remember what an image shows on the mean over all its places, not at each of them.
     """
 
     def __init__(
@@ -27,8 +28,11 @@ class MemoryNetwork(nn.Module):
         slots: int,
         beta: float,
         embedding: int = 128,
+        *,
+        whole: bool = False,
     ) -> None:
         super().__init__()
+        self._whole = whole
         self.encoder = encoder
         self.memories = nn.ModuleList(PrototypeMemory(slots, each, beta) for each in channels)
         self.heads = nn.ModuleList(
@@ -38,11 +42,20 @@ class MemoryNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> list[Recall]:
         """What every memory makes of images ``(N, 3, S, S)`` in [0, 1], shallow to deep."""
-        features = self.features(images)
+        if self._whole:
+            return [
+                recalled_whole(memory, each)
+                for memory, each in zip(self.memories, self._seen(images), strict=True)
+            ]
+        features = self._seen(images)
         return [memory(each) for memory, each in zip(self.memories, features, strict=True)]
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """What the encoder sees in images ``(N, 3, S, S)`` in [0, 1], shallow to deep."""
+        """What is remembered of images ``(N, 3, S, S)`` in [0, 1], shallow to deep."""
+        found = self._seen(images)
+        return [_mean_over_places(each) for each in found] if self._whole else found
+
+    def _seen(self, images: Tensor) -> list[Tensor]:
         found: list[Tensor] = self.encoder(images * 2 - 1)
         return found
 
@@ -50,3 +63,15 @@ class MemoryNetwork(nn.Module):
         """Unit vectors ``(N, C, H, W)`` or their recalls, averaged, to ``(N, embedding)``."""
         found: Tensor = self.heads[scale](maps.mean(dim=(-2, -1)))
         return found
+
+
+def recalled_whole(memory: nn.Module, features: Tensor) -> Recall:
+    """Recall the mean of ``(N, C, H, W)`` over its places, and tell what it is the mean of."""
+    mean = _mean_over_places(features)
+    recall: Recall = memory(mean)
+    length = mean.norm(dim=1, keepdim=True).clamp_min(1e-12)  # as F.normalize has it
+    return recall._replace(places=features / length)
+
+
+def _mean_over_places(features: Tensor) -> Tensor:
+    return features.mean(dim=(-2, -1), keepdim=True)

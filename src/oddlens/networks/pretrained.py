@@ -35,7 +35,9 @@ def register_encoder(name: str, make: Callable[[], nn.Module]) -> None:
         make: makes the module: images ``(N, 3, S, S)`` in [0, 1] to a list of at least one
             feature map ``(N, C_s, H_s, W_s)``, shallow to deep, whose shapes depend on S alone.
             Where it has a method ``load_pretrained``, that is called once a fit, and not when a
-            saved detector is loaded, whose weights come with it.
+            saved detector is loaded, whose weights come with it. Where it has a method ``deepen``,
+            that is called before all else with ``subject=kind``: to show maps as well that see too
+            much of an image at once to localize.
 
     Raises:
         UsageError: the name is oddlens's own.
@@ -64,6 +66,7 @@ class FrozenEncoder(nn.Module):
         image_size: S.
         locality: side of the square over which features are averaged (as PatchCore does), odd.
         even: show it images without their light, see ``evened``.
+        deepest: show maps that are too coarse to localize as well, where it has some.
 
     Attributes:
         channels: of the scales, shallow to deep.
@@ -75,7 +78,14 @@ class FrozenEncoder(nn.Module):
     """
 
     def __init__(
-        self, name: str, scales: int, image_size: int, locality: int = 3, *, even: bool = False
+        self,
+        name: str,
+        scales: int,
+        image_size: int,
+        locality: int = 3,
+        *,
+        even: bool = False,
+        deepest: bool = False,
     ) -> None:
         super().__init__()
         self._name, self._scales, self._locality, self._even = name, scales, locality, even
@@ -89,6 +99,9 @@ class FrozenEncoder(nn.Module):
                 f"(oddlens.networks.pretrained.register_encoder), or use one of compact, resnet18, "
                 f"{', '.join(encoder_names())}, timm:<model>"
             )
+        deepen = getattr(self.inner, "deepen", None)
+        if deepest and deepen is not None:
+            deepen()
         self.inner.requires_grad_(False)
         self.eval()
         with torch.no_grad():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ class TimmEncoder(nn.Module):
     """A model of timm as an encoder; untrained until ``load_pretrained``.
 
     Images ``(N, 3, S, S)`` in [0, 1] to its feature maps, shallow to deep; those coarser than a
-    stride of 16 are left out, since they hardly localize (our choice).
+    stride of 16 are left out, since they hardly localize (our choice), until ``deepen`` is called.
 
     Args:
         name: as ``timm.create_model`` knows it.
@@ -25,7 +26,7 @@ class TimmEncoder(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self._name = name
+        self._name, self._coarsest = name, 16.0
         self.model = self._create(pretrained=False)
         settings: dict[str, Any] = getattr(self.model, "pretrained_cfg", None) or {}
         for key, fallback in (("mean", (0.485, 0.456, 0.406)), ("std", (0.229, 0.224, 0.225))):
@@ -35,10 +36,14 @@ class TimmEncoder(nn.Module):
         self.mean: Tensor
         self.std: Tensor
 
+    def deepen(self) -> None:
+        """Show the coarsest maps as well."""
+        self._coarsest = math.inf
+
     def forward(self, images: Tensor) -> list[Tensor]:
         """The feature maps."""
         found = self.model((images - self.mean) / self.std)
-        return [each for each in found if each.shape[-1] * 16 >= images.shape[-1]]
+        return [each for each in found if each.shape[-1] * self._coarsest >= images.shape[-1]]
 
     def load_pretrained(self) -> None:
         """Take the published weights, which timm downloads or has at hand."""
