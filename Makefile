@@ -16,7 +16,7 @@ demo: $(STAMP) ## Run the main job on embedded real data and write a report
 	$(BIN)/oddlens demo --out $(DEMO)
 
 test: $(STAMP) ## Run every test, with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term
 
 check: $(STAMP) ## Run ruff, mypy and the layering test
 	$(BIN)/ruff check .

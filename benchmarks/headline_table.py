@@ -16,13 +16,13 @@ from benchmarks.table_cells import (
     percent,
     read,
 )
-from oddlens.evaluation.summary import published
+from oddlens.evaluation.summary import Summary, published
 from oddlens.images.catalogue import CATALOGUE
 from oddlens.tables.by_class import headlines, mean_of
 from oddlens.tables.cells import NOT_RUN, UNKNOWN, markdown
 from oddlens.tables.few_anomalies import curves, others
 from oddlens.tables.names import SUMMARY
-from oddlens.tables.told import budget, data_title, some_classes, title_of
+from oddlens.tables.told import budget, data_title, set_by_hand, some_classes, title_of, titled
 
 LOCALIZATION = "ssm_localization"
 REFERENCES = ROOT / "benchmarks" / "references.json"
@@ -38,7 +38,7 @@ HEADERS = ("question", "data", "detector", "training", "image AUROC", "pixel AUR
 def headline(folder: Path = RESULTS) -> str:
     """Where is the defect, and which kind of thing is it: ours beside what others published."""
     rows = [row for data in DATA for row in (*_defects(data, folder), *_pretrained(data, folder))]
-    rows += [row for data in SUMMARY for row in (_classes(data, folder), *_labelled(data, folder))]
+    rows += [row for data in SUMMARY for row in (*_classes(data, folder), *_labelled(data, folder))]
     stems = (each.replace("-", "_") for each in SUMMARY)
     files = [LOCALIZATION, PRETRAINED, *(f"one_vs_all_{each}" for each in stems)]
     absent = [each for each in files if not (folder / f"{each}.jsonl").exists()]
@@ -115,19 +115,32 @@ def _labelled(data: str, folder: Path) -> list[list[str]]:
     return rows
 
 
-def _classes(data: str, folder: Path) -> list[str]:
-    """The best mean of those with the most classes."""
+def _classes(data: str, folder: Path) -> list[list[str]]:
+    """The best mean of those with the most classes, learned from scratch; then on an encoder."""
     found = headlines(ONE_VS_ALL, data, folder)
     means = [each.mean for each in published(ONE_VS_ALL, data)]
     beside = f"{100 * min(means):.1f} to {100 * max(means):.1f}, all classes" if means else UNKNOWN
     question, title = "another kind of thing?", data_title(data)
-    if not found:
-        return [question, title, *[NOT_RUN] * 3, UNKNOWN, beside]
-    best = max(found, key=lambda each: (len(each.classes), each.mean_of_means))
-    names = list(best.classes)
-    which = some_classes(names, CATALOGUE[data].classes)
-    note = best.configuration.data_note
-    return [
-        *(question, ", ".join(filter(None, (title, note, f"{which} classes"))), title_of(best)),
-        *(budget(best), mean_of(best, names), UNKNOWN, beside),
-    ]
+    rows = []
+    for set_up in (_from_scratch, _on_an_encoder):
+        mine = [each for each in found if set_up(each)]
+        if not mine:
+            continue
+        best = max(mine, key=lambda each: (len(each.classes), each.mean_of_means))
+        names = list(best.classes)
+        which = some_classes(names, CATALOGUE[data].classes)
+        note = best.configuration.data_note
+        whose = ", ".join(filter(None, (title, note, f"{which} classes")))
+        others = beside if set_up is _from_scratch else UNKNOWN
+        rows.append(
+            [question, whose, titled(best), budget(best), mean_of(best, names), UNKNOWN, others]
+        )
+    return rows or [[question, title, *[NOT_RUN] * 3, UNKNOWN, beside]]
+
+
+def _on_an_encoder(summary: Summary) -> bool:
+    return "encoder=" in set_by_hand(summary)
+
+
+def _from_scratch(summary: Summary) -> bool:
+    return not _on_an_encoder(summary)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
+
+# A worker for each core has one thread, and so have the commands that its tests start: more would
+# wait for one another. Read when torch is imported, which is later.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings

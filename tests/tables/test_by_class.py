@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from oddlens.detectors import get_method
 from oddlens.evaluation.records import Record, RecordFile
 from oddlens.tables.by_class import by_class, by_class_summary, every_set, variants
 from tests.evaluation.made_records import made
@@ -81,6 +82,33 @@ def test_flips_other_than_the_rule_are_no_headline(tmp_path: Path) -> None:
     folder = kept(tmp_path, digits("0", 0.9), digits("0", 0.8, options=mirrored))
     assert rows(by_class("one-vs-all", "digits", folder))["0"] == ["90.0 (80.0–95.0)"]
     assert "`flips=horizontal`" in variants("digits", folder)
+
+
+def test_another_encoder_is_a_way_of_its_own_and_what_it_lets_be_no_variant(tmp_path: Path) -> None:
+    way = {"encoder": "efficientnet_lite0", "subject": "kind"}
+    scratch, frozen, tuned = (
+        digits(
+            "0",
+            auroc,
+            "anomem",
+            options=options,
+            config=get_method("anomem").Options.make(options).model_dump(mode="json"),
+        )
+        for auroc, options in ((0.7, {}), (0.9, way), (0.95, {**way, "slots": 9}))
+    )
+    folder = kept(tmp_path, scratch, frozen, tuned)
+    found = rows(by_class("one-vs-all", "digits", folder))
+    named = "AnoMem, `encoder=efficientnet_lite0`, `subject=kind`"
+    assert found["class"] == ["AnoMem, 1 pass", f"{named}, 1 pass"]
+    assert found["0"] == ["70.0 (60.0–75.0)", "90.0 (80.0–95.0)"]
+    summary = by_class_summary("one-vs-all", ["digits"], folder)
+    assert [line.split(" | ")[1] for line in summary.splitlines() if "oddlens" in line] == [
+        "**oddlens AnoMem**",
+        f"**oddlens {named}**",
+    ]
+    told = [line for line in variants("digits", folder).splitlines() if "AnoMem" in line]
+    assert [line.split(" | ")[4] for line in told] == ["90.0", "95.0"]
+    assert "slots=9" in told[1]
 
 
 def test_the_error_is_given_relative_to_multitask(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from oddlens.images.catalogue import CATALOGUE
 from oddlens.tables.cells import NOT_RUN, UNKNOWN, markdown, measured, milliseconds, seeds_of
 from oddlens.tables.provenance import told_origin
 from oddlens.tables.told import (
+    as_it_comes,
     budget,
     data_sets,
     data_title,
@@ -21,6 +22,7 @@ from oddlens.tables.told import (
     summaries_of,
     title_of,
     titled,
+    way_of,
 )
 
 PROTOCOL = "one-vs-all"
@@ -48,7 +50,7 @@ def by_class(protocol: str, data: str, folder: Path, shown: Shown = every_one) -
         shown: of which configurations.
     """
     every = summaries_of(protocol, data, folder)
-    found = [each for each in every if shown(each) and not set_by_hand(each)]
+    found = [each for each in every if shown(each) and as_it_comes(each)]
     file = file_of(protocol, data, folder)
     if not found:
         return f"{markdown(['class', 'AUROC'], [['all', NOT_RUN]])}\n\n{told_origin([], file)}"
@@ -125,11 +127,14 @@ def by_class_summary(protocol: str, sets: Sequence[str], folder: Path) -> str:
 
 
 def headlines(protocol: str, data: str, folder: Path) -> list[Summary]:
-    """Of each method as it comes the table with the most classes, then with the longest budget."""
-    every = [each for each in summaries_of(protocol, data, folder) if not set_by_hand(each)]
+    """Of each method as it comes the table with the most classes, then with the longest budget.
+
+    Where its encoder was chosen, or what the images show, it is another row.
+    """
+    every = [each for each in summaries_of(protocol, data, folder) if as_it_comes(each)]
     best: dict[tuple[str, str], Summary] = {}
     for one in sorted(every, key=lambda each: (len(each.classes), _length(each))):
-        best[one.configuration.method, one.configuration.data_sha256] = one
+        best[titled(one), one.configuration.data_sha256] = one
     return [one for one in every if one in best.values()]
 
 
@@ -139,7 +144,7 @@ def _summary_row(one: Summary, title: str, data: str) -> list[str]:
     note = one.configuration.data_note
     return [
         title + (f", {note}" if note else ""),
-        *(f"**oddlens {title_of(one)}**", budget(one)),
+        *(f"**oddlens {titled(one)}**", budget(one)),
         some_classes(names, known) if known else f"{len(names)}",
         *(mean_of(one, names), milliseconds(one.records), seeds_of(one.records)),
     ]
@@ -159,12 +164,13 @@ def variants(data: str, folder: Path, shown: Shown = every_one) -> str:
     every = [each for each in summaries_of(PROTOCOL, data, folder) if shown(each)]
     rows: list[list[str]] = []
     told_of: list[Summary] = []
-    for variant in sorted((each for each in every if set_by_hand(each)), key=_place):
+    for variant in sorted((each for each in every if not as_it_comes(each)), key=_place):
         classes = list(variant.classes)
         usual = [
             each
             for each in every
-            if not set_by_hand(each) and _place(each)[:2] == _place(variant)[:2]
+            if as_it_comes(each) and way_of(each) == way_of(variant)
+            if _place(each)[:2] == _place(variant)[:2]
             if set(classes) <= set(each.classes)
         ]
         for each in (*usual, variant):

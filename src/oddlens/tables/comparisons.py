@@ -14,7 +14,7 @@ from oddlens.evaluation.summary import Summary
 from oddlens.tables.by_class import headlines
 from oddlens.tables.cells import NOT_RUN, UNKNOWN, distinct, markdown
 from oddlens.tables.provenance import named, told_origin
-from oddlens.tables.told import budget, data_sets, data_title, file_of, title_of
+from oddlens.tables.told import budget, data_sets, data_title, file_of, titled
 
 PROTOCOLS = ("one-vs-all", "style")
 HEADERS = (
@@ -61,7 +61,7 @@ def _row(one: Summary, other: Summary, found: Comparison) -> list[str]:
     budgets = " against ".join(distinct(map(budget, (one, other))))
     return [
         *(one.configuration.protocol, data_title(one.configuration.data)),
-        *(title_of(one), title_of(other), budgets, str(len(found.classes))),
+        *(titled(one), titled(other), budgets, str(len(found.classes))),
         f"{100 * (second - first):+.1f}",
         f"{wins} : {losses}",
         *(f"{found.p_value:.2g}", f"{found.least_p_value:.2g}"),

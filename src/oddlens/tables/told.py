@@ -90,10 +90,33 @@ def set_by_hand(summary: Summary) -> str:
     return "; ".join(told)
 
 
+def as_it_comes(summary: Summary) -> bool:
+    """Whether nothing was set by hand but options that others have their defaults from.
+
+    An encoder, or what images show, is chosen before anything is measured: such runs are ways to
+    use a method, not variants of it.
+    """
+    return set_by_hand(summary) == way_of(summary)
+
+
+def way_of(summary: Summary) -> str:
+    """Of the options that were set by hand those that others have their defaults from, as code."""
+    one = summary.configuration
+    if not known_method(one.method) or len(members_of(one.method)) > 1:
+        return ""
+    actual = {**json.loads(one.config), **json.loads(one.options)}
+    found = not_usual(one, one.method, actual)
+    return _as_code({name: value for name, value in found.items() if name in _LEADING})
+
+
 def _by_hand(one: Configuration, method: str, actual: Mapping[str, Any]) -> str:
+    return _as_code(not_usual(one, method, actual))
+
+
+def _as_code(options: Mapping[str, Any]) -> str:
     return ", ".join(
         f"`{name}={value if isinstance(value, str) else json.dumps(value)}`"
-        for name, value in not_usual(one, method, actual).items()
+        for name, value in options.items()
     )
 
 
