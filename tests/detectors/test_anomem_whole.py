@@ -180,6 +180,11 @@ def test_scales_are_judged_together_where_that_is_asked_for() -> None:
     torch.testing.assert_close(scores["mean"], together, rtol=1e-4, atol=1e-4)
 
 
+def test_all_maps_of_an_encoder_can_be_asked_for() -> None:
+    config = AnoMem(encoder="efficientnet_lite0", subject="kind", scales=6, image_size=32).config
+    assert config.weights == (0.25, 0.25, 0.25, 0.25, 0.5, 1.0)
+
+
 def test_anomalies_and_baselines_work_on_the_whole_as_well() -> None:
     evidence = ["memory", "kmeans", "distance"]
     detector = AnoMem(encoder="toy", subject="kind", image_size=32, slots=4, evidence=evidence)

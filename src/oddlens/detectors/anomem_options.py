@@ -79,7 +79,7 @@ class AnoMemOptions(DetectorOptions):
     )
     stem: Literal[1, 2, 4] = Field(2, description="compact: stride of the encoder's first layer")
     scales: int = Field(
-        3, ge=1, le=4, description="how many of the last stages have a memory (AM-U2)"
+        3, ge=1, le=8, description="how many of the last stages have a memory (AM-U2)"
     )
     slots: int = Field(64, ge=2, le=4096, description="prototypes of each scale (AM-U6)")
     beta: float = Field(8.0, gt=0, description="inverse temperature of recall (AM-U5)")
@@ -216,8 +216,9 @@ class AnoMemOptions(DetectorOptions):
 
     @property
     def weights(self) -> tuple[float, ...]:
-        """Of the scales that there are."""
-        return self.scale_weights[-self.scales :]
+        """Of the scales that there are; those of a frozen encoder that have none, as the first."""
+        missing = max(0, self.scales - len(self.scale_weights))
+        return self.scale_weights[:1] * missing + self.scale_weights[-self.scales :]
 
     @model_validator(mode="after")
     def _scales_fit(self) -> Self:
@@ -237,6 +238,6 @@ class AnoMemOptions(DetectorOptions):
         stages = len(self.widths) if self.encoder == "compact" else 4
         if self.scales > stages:
             raise ValueError(f"scales {self.scales} is more than the encoder's {stages} stages")
-        if len(self.scale_weights) < self.scales:
+        if len(self.scale_weights) < (1 if self.frozen else self.scales):
             raise ValueError(f"scale_weights: {self.scales} are needed, one for each scale")
         return self
