@@ -236,7 +236,7 @@ class AnoMemOptions(DetectorOptions):
         if self.locality % 2 == 0:
             raise ValueError(f"locality {self.locality} has no middle: use an odd number")
         stages = len(self.widths) if self.encoder == "compact" else 4
-        if self.scales > stages:
+        if self.scales > stages and not self.frozen:  # which of those has how many tells itself
             raise ValueError(f"scales {self.scales} is more than the encoder's {stages} stages")
         if len(self.scale_weights) < (1 if self.frozen else self.scales):
             raise ValueError(f"scale_weights: {self.scales} are needed, one for each scale")
