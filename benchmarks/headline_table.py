@@ -22,7 +22,7 @@ from oddlens.tables.by_class import headlines, mean_of
 from oddlens.tables.cells import NOT_RUN, UNKNOWN, markdown
 from oddlens.tables.few_anomalies import curves, others
 from oddlens.tables.names import SUMMARY
-from oddlens.tables.told import budget, data_title, set_by_hand, some_classes, title_of, titled
+from oddlens.tables.told import budget, data_title, some_classes, titled, way_of
 
 LOCALIZATION = "ssm_localization"
 REFERENCES = ROOT / "benchmarks" / "references.json"
@@ -107,7 +107,7 @@ def _labelled(data: str, folder: Path) -> list[list[str]]:
         ]
         rows.append(
             [
-                *(f"the same, {GAMMA:.0%} labelled anomalies", whose, title_of(first)),
+                *(f"the same, {GAMMA:.0%} labelled anomalies", whose, titled(first)),
                 *(budget(first), f"{100 * point.mean:.1f}", UNKNOWN),
                 "; ".join(beside) or UNKNOWN,
             ]
@@ -139,7 +139,8 @@ def _classes(data: str, folder: Path) -> list[list[str]]:
 
 
 def _on_an_encoder(summary: Summary) -> bool:
-    return "encoder=" in set_by_hand(summary)
+    """Whether it is a pretrained one: only such are a way of their own."""
+    return "encoder=" in way_of(summary)
 
 
 def _from_scratch(summary: Summary) -> bool:

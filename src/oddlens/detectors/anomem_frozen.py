@@ -257,7 +257,7 @@ def recall_loss(
         variance_weight: of the variance term.
     """
     errors, variances = [], []
-    for memory, features in zip(network.memories, network.encoder(images * 2 - 1), strict=True):
+    for memory, features in zip(network.memories, network.features(images), strict=True):
         flat = features.permute(0, 2, 3, 1).flatten(0, 2)
         at = torch.randint(len(flat), (min(_DRAWN, len(flat)),), generator=generator)
         recall = memory(flat[at.to(flat.device)].T[None, :, :, None])

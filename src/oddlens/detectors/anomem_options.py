@@ -34,7 +34,8 @@ WHOLE_DEFAULTS: dict[str, Any] = {
 }
 """With ``subject=kind``; chosen on training images of one class among those of others."""
 MOST_IMAGES = 200
-"""That k-means on a frozen encoder starts from where each has many places, at most."""
+"""Training images that k-means on a frozen encoder starts from, and that tell spreads and places,
+at most: each has many places."""
 
 
 Statistic = Literal["metric", "spread", "place"]
@@ -60,7 +61,7 @@ class AnoMemOptions(DetectorOptions):
         None,
         description="frozen encoder: statistics of normal deviations that say how unusual one is, "
         "of metric, spread and place; null: metric and place, for a surface spread and place, for "
-        "a kind metric, the only one there is",
+        "a kind metric, the only one that it has",
     )
     judged_by: Literal["deepest", "mean"] = Field(
         "deepest",
@@ -81,7 +82,7 @@ class AnoMemOptions(DetectorOptions):
     scales: int = Field(
         3, ge=1, le=8, description="how many of the last stages have a memory (AM-U2)"
     )
-    slots: int = Field(64, ge=2, le=4096, description="prototypes of each scale (AM-U6)")
+    slots: int = Field(64, ge=1, le=4096, description="prototypes of each scale (AM-U6)")
     beta: float = Field(8.0, gt=0, description="inverse temperature of recall (AM-U5)")
     memory: bool = Field(
         True,
@@ -105,7 +106,9 @@ class AnoMemOptions(DetectorOptions):
         "auto: 1 with at least 20 labelled anomalies, else 0.5",
     )
     statistics_images: int = Field(
-        2000, ge=2, description="training images that statistics come from, at most"
+        2000,
+        ge=2,
+        description="training images that statistics come from, at most; of a kind k-means as well",
     )
     measure: Literal["spread", "length"] = Field(
         "spread",
@@ -115,7 +118,7 @@ class AnoMemOptions(DetectorOptions):
     pooling: Literal["mean", "top", "peak"] = Field(
         "mean",
         description="over positions; top: the largest tenth, for local defects; peak: the largest "
-        "hundredth, for small ones",
+        "hundredth, for small ones; a kind has a single one",
     )
     smoothing: float = Field(
         0.0, ge=0, description="frozen encoder: sigma of the Gaussian that smooths maps, in pixels"
@@ -227,6 +230,16 @@ class AnoMemOptions(DetectorOptions):
                 f"there is no encoder {self.encoder!r}: use compact, resnet18, "
                 f"{', '.join(encoder_names())} or timm:<model>, or register yours before fitting "
                 "and loading (oddlens.networks.pretrained.register_encoder)"
+            )
+        if self.subject == "kind" and not self.frozen:
+            raise ValueError(
+                "subject=kind is judged on a pretrained encoder: add encoder=efficientnet_lite0, "
+                "or leave it out, since an encoder that is trained learns a kind as it is"
+            )
+        if self.subject == "kind" and set(self.scaled_by or ()) - {"metric"}:
+            raise ValueError(
+                "scaled_by of subject=kind can be metric, or nothing: an image as a whole has "
+                "neither places nor a spread at each prototype"
             )
         if "features" in self.evidence and (self.frozen or self.measure == "length"):
             raise ValueError(

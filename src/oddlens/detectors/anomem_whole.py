@@ -2,9 +2,9 @@
 
 Our choice throughout, like all that has a frozen encoder. A class or a style is not odd at a place.
 So a memory holds what normal images are in the mean over their places; the deviation from it is
-measured in the metric of normal deviations. With a single prototype that is the Mahalanobis
-distance of the mean feature (SSD); with many it is the nearest of many such distances, which a
-class that falls into parts needs (a font of 62 glyphs).
+measured in the metric of normal deviations. With a single prototype that is all but the Mahalanobis
+distance of the mean feature (SSD); more of them are for a class that falls into parts (a font of 62
+glyphs).
 """
 
 from __future__ import annotations

@@ -91,8 +91,8 @@ class EfficientNetLite0(nn.Module):
     """See the module. Untrained until ``load_pretrained``.
 
     Images ``(N, 3, S, S)`` in [0, 1], S a multiple of 16, to five feature maps: 16, 24, 40, 80 and
-    112 channels at strides of 2, 4, 8, 16 and 16; once ``deepen`` was called, a sixth of 320
-    channels at a stride of 32.
+    112 channels at strides of 2, 4, 8, 16 and 16; once ``deepen`` was called, S at least 32, a
+    sixth of 320 channels at a stride of 32.
     """
 
     def __init__(self) -> None:

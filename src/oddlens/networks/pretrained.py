@@ -3,8 +3,8 @@
 A saved detector is JSON and tensors, never code, so that it can name its encoder but not contain
 it: whoever plugs in a module registers it under a name, before fitting and before loading.
 
-The weights of the encoder are saved with the detector (2.9 MB for EfficientNet-Lite0; our choice):
-a saved detector then scores the same whatever weights are published later, needs neither the extra
+The weights of the encoder are saved with the detector (2.9 MB for EfficientNet-Lite0, 12 MB with
+its stages of stride 32; our choice): a saved detector then scores the same whatever weights are published later, needs neither the extra
 nor a download to be loaded, and its digest covers them. The code comes from elsewhere: a model of
 timm asks for timm when it is loaded, a registered one for its registration.
 """
@@ -73,8 +73,8 @@ class FrozenEncoder(nn.Module):
         sides: ``(H_s, W_s)`` of the scales.
 
     Raises:
-        UsageError: there is no such encoder, it has fewer scales, or what it returns is no list of
-            feature maps.
+        UsageError: there is no such encoder, it has fewer scales or cannot take images of this
+            size, or what it returns is no list of feature maps.
     """
 
     def __init__(
@@ -105,7 +105,14 @@ class FrozenEncoder(nn.Module):
         self.inner.requires_grad_(False)
         self.eval()
         with torch.no_grad():
-            maps = self._checked(self.inner(torch.zeros(1, 3, image_size, image_size)))
+            try:
+                seen = self.inner(torch.zeros(1, 3, image_size, image_size))
+            except RuntimeError as error:
+                raise UsageError(
+                    f"encoder {name} cannot take images of {image_size} pixels ({error}): ask for "
+                    "another image_size"
+                ) from error
+            maps = self._checked(seen)
         self.channels = tuple(each.shape[1] for each in maps)
         self.sides = tuple((each.shape[2], each.shape[3]) for each in maps)
 
