@@ -118,12 +118,10 @@ def _labelled(data: str, folder: Path) -> list[list[str]]:
 def _classes(data: str, folder: Path) -> list[list[str]]:
     """The best mean of those with the most classes, learned from scratch; then on an encoder."""
     found = headlines(ONE_VS_ALL, data, folder)
-    means = [each.mean for each in published(ONE_VS_ALL, data)]
-    beside = f"{100 * min(means):.1f} to {100 * max(means):.1f}, all classes" if means else UNKNOWN
     question, title = "another kind of thing?", data_title(data)
     rows = []
-    for set_up in (_from_scratch, _on_an_encoder):
-        mine = [each for each in found if set_up(each)]
+    for pretrained in (False, True):
+        mine = [each for each in found if _on_an_encoder(each) == pretrained]
         if not mine:
             continue
         best = max(mine, key=lambda each: (len(each.classes), each.mean_of_means))
@@ -131,17 +129,23 @@ def _classes(data: str, folder: Path) -> list[list[str]]:
         which = some_classes(names, CATALOGUE[data].classes)
         note = best.configuration.data_note
         whose = ", ".join(filter(None, (title, note, f"{which} classes")))
-        others = beside if set_up is _from_scratch else UNKNOWN
+        beside = _published(data, pretrained=pretrained)
         rows.append(
-            [question, whose, titled(best), budget(best), mean_of(best, names), UNKNOWN, others]
+            [question, whose, titled(best), budget(best), mean_of(best, names), UNKNOWN, beside]
         )
+    beside = _published(data, pretrained=False)
     return rows or [[question, title, *[NOT_RUN] * 3, UNKNOWN, beside]]
+
+
+def _published(data: str, *, pretrained: bool) -> str:
+    """The range of the means that others report, with the weights of ImageNet or without."""
+    means = [
+        each.mean for each in published(ONE_VS_ALL, data) if ("ImageNet" in each.note) == pretrained
+    ]
+    told = [f"{100 * each:.1f}" for each in sorted({min(means), max(means)})] if means else []
+    return f"{' to '.join(told)}, all classes" if told else UNKNOWN
 
 
 def _on_an_encoder(summary: Summary) -> bool:
     """Whether it is a pretrained one: only such are a way of their own."""
     return "encoder=" in way_of(summary)
-
-
-def _from_scratch(summary: Summary) -> bool:
-    return not _on_an_encoder(summary)
