@@ -201,16 +201,18 @@ def test_every_option_named_in_the_text_exists(path: Path) -> None:
         for option in re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", span):
             assert option in known_options(), span
         given = shlex.split(span) if "--set " in span else []
-        for flag, setting in pairwise(given):
-            if flag != "--set" or setting.endswith("OPTION=VALUE"):
-                continue
-            name = given[given.index("--method") + 1] if "--method" in given else "ssm"
-            if "," in name or "." in setting.split("=")[0]:
-                name = name if "," in name else "ssm,multitask"
-                build_detector(name, preset="compact", size=None, settings=[setting])
-            else:
-                method = get_method(name)
-                method.Options.make(parse_settings([setting], method.options(), name))
+        settings = [
+            setting
+            for flag, setting in pairwise(given)
+            if flag == "--set" and not setting.endswith("OPTION=VALUE")
+        ]
+        name = given[given.index("--method") + 1] if "--method" in given else "ssm"
+        if any("." in setting.split("=")[0] for setting in settings) or "," in name:
+            several = name if "," in name else "ssm,multitask"
+            build_detector(several, preset="compact", size=None, settings=settings)
+        elif settings:
+            method = get_method(name)
+            method.Options.make(parse_settings(settings, method.options(), name))
         if span.startswith("oddlens "):
             assert span.split()[1] in {*COMMAND.commands, "--help"}, span
 
