@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import median
 
-from benchmarks.pretrained_tables import PRETRAINED
 from benchmarks.table_cells import (
     DATA,
     RESULTS,
@@ -19,17 +19,25 @@ from benchmarks.table_cells import (
 from oddlens.evaluation.summary import Summary, published
 from oddlens.images.catalogue import CATALOGUE
 from oddlens.tables.by_class import headlines, mean_of
-from oddlens.tables.cells import NOT_RUN, UNKNOWN, markdown
+from oddlens.tables.cells import NOT_RUN, UNKNOWN, markdown, measured
 from oddlens.tables.few_anomalies import curves, others
 from oddlens.tables.names import SUMMARY
-from oddlens.tables.told import budget, data_title, some_classes, titled, way_of
+from oddlens.tables.told import (
+    as_it_comes,
+    budget,
+    data_title,
+    some_classes,
+    summaries_of,
+    titled,
+    way_of,
+)
 
 LOCALIZATION = "ssm_localization"
 REFERENCES = ROOT / "benchmarks" / "references.json"
 LABELS = ("default", "surface")
 """Labels of the runs that the documents lead with: as it comes, and ``subject=surface``."""
-SUBJECTS = {("bottle", "anomem"): "", ("magnetic_tile", "surface, evened"): ", `subject=surface`"}
-"""The run on a pretrained encoder that the documents lead with, by data and label."""
+CATEGORIES = {"bottle": ("mvtec", "bottle"), "magnetic_tile": ("magnetic-tile", "magnetic_tile")}
+"""What `oddlens benchmark localization` calls them: data set and category."""
 GAMMA = 0.05
 ONE_VS_ALL = "one-vs-all"
 HEADERS = ("question", "data", "detector", "training", "image AUROC", "pixel AUROC", "published")
@@ -40,7 +48,7 @@ def headline(folder: Path = RESULTS) -> str:
     rows = [row for data in DATA for row in (*_defects(data, folder), *_pretrained(data, folder))]
     rows += [row for data in SUMMARY for row in (*_classes(data, folder), *_labelled(data, folder))]
     stems = (each.replace("-", "_") for each in SUMMARY)
-    files = [LOCALIZATION, PRETRAINED, *(f"one_vs_all_{each}" for each in stems)]
+    files = [LOCALIZATION, *(f"one_vs_all_{each}" for each in stems)]
     absent = [each for each in files if not (folder / f"{each}.jsonl").exists()]
     note = "".join(
         f" Not run yet: there is no record in `results/{each}.jsonl`." for each in absent
@@ -76,17 +84,17 @@ def _defects(data: str, folder: Path) -> list[list[str]]:
 
 
 def _pretrained(data: str, folder: Path) -> list[list[str]]:
-    """AnoMem on a frozen encoder, as the subject asks for."""
-    return [
-        [
-            *("where is the defect?", DATA[data], f"AnoMem, pretrained encoder{asked}"),
-            f"{each['fit_seconds']:.0f} s, 1 thread",
-            *(percent([each], "image_auroc"), percent([each], "pixel_auroc"), UNKNOWN),
-        ]
-        for each in read(PRETRAINED, folder)
-        for asked in [SUBJECTS.get((data, str(each.get("label"))))]
-        if each.get("data") == data and asked is not None
-    ]
+    """On a frozen encoder, told what the images show."""
+    protocol, (its, category) = "localization", CATEGORIES[data]
+    rows = []
+    for each in summaries_of(protocol, its, folder):
+        if category not in each.classes or not _on_an_encoder(each) or not as_it_comes(each):
+            continue
+        mine = [record for record in each.records if record.target == category]
+        figures = [measured(mine, name) for name in ("image_auroc", "pixel_auroc")]
+        question = "where is the defect?"
+        rows.append([question, DATA[data], titled(each), _length(each), *figures, UNKNOWN])
+    return rows
 
 
 def _labelled(data: str, folder: Path) -> list[list[str]]:
@@ -131,7 +139,7 @@ def _classes(data: str, folder: Path) -> list[list[str]]:
         whose = ", ".join(filter(None, (title, note, f"{which} classes")))
         beside = _published(data, pretrained=pretrained)
         rows.append(
-            [question, whose, titled(best), budget(best), mean_of(best, names), UNKNOWN, beside]
+            [question, whose, titled(best), _length(best), mean_of(best, names), UNKNOWN, beside]
         )
     beside = _published(data, pretrained=False)
     return rows or [[question, title, *[NOT_RUN] * 3, UNKNOWN, beside]]
@@ -149,3 +157,11 @@ def _published(data: str, *, pretrained: bool) -> str:
 def _on_an_encoder(summary: Summary) -> bool:
     """Whether it is a pretrained one: only such are a way of their own."""
     return "encoder=" in way_of(summary)
+
+
+def _length(summary: Summary) -> str:
+    """The budget; where none was given, how long fitting took in the median as well."""
+    one = summary.configuration
+    if one.minutes is not None or one.epochs is not None:
+        return budget(summary)
+    return f"{budget(summary)}: {median(each.fit_seconds for each in summary.records):.0f} s"
