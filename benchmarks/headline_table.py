@@ -55,7 +55,8 @@ def headline(folder: Path = RESULTS) -> str:
     )
     return (
         f"{markdown(HEADERS, rows)}\n\nIn percent, mean ± deviation over seeds where there are "
-        f"several; seconds are medians; *published* is the image AUROC that others report, not measured by us.{note}"
+        f"several; seconds are medians; *published* is the image AUROC that others report, not "
+        f"measured by us.{note}"
     )
 
 
