@@ -13,7 +13,6 @@ from oddlens.evaluation.protocols import PROTOCOLS, get_protocol
 from oddlens.evaluation.records import RecordFile, file_name
 from oddlens.evaluation.summary import Configuration, Summary, summarise
 from oddlens.images.catalogue import CATALOGUE, Content, fitting_flips, fitting_jitter
-from oddlens.networks.pretrained import is_pretrained
 
 
 def file_of(protocol: str, data: str, folder: Path) -> Path:
@@ -106,8 +105,10 @@ def way_of(summary: Summary) -> str:
     if not known_method(one.method) or len(members_of(one.method)) > 1:
         return ""
     actual = {**json.loads(one.config), **json.loads(one.options)}
-    if not is_pretrained(actual.get("encoder", "efficientnet_lite0")):
-        return ""  # one that is trained is a variant, and no subject says anything to it
+    if "encoder" in actual:
+        given = {name: actual[name] for name in _LEADING if name in actual}
+        if get_method(one.method).Options.make(given).trains_a_network:
+            return ""  # an encoder that is trained is a variant, and no subject says anything to it
     found = not_usual(one, one.method, actual)
     return _as_code({name: value for name, value in found.items() if name in _LEADING})
 
