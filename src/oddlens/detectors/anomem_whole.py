@@ -110,7 +110,7 @@ class Whole(nn.Module):
         return OddMap(judged[:, None, None], smoothed(torch.stack(shown).mean(dim=0), sigma))
 
     def images_to_fit(self, train: int) -> int:
-        """How many images ``fit`` looks at, of so many."""
+        """See ``Frozen.images_to_fit``."""
         return min(train, self._images)
 
     def fit(
@@ -119,13 +119,7 @@ class Whole(nn.Module):
         train: ImageCache,
         batches: Callable[[ImageCache], Iterator[Tensor]],
     ) -> Iterator[int]:
-        """Measure how normal images deviate, and tell after each batch how many were looked at.
-
-        Args:
-            recalled: what the memories, which have learned, make of images; shallow to deep.
-            train: normal images.
-            batches: turns them into ``(N, 3, S, S)`` in [0, 1].
-        """
+        """See ``Frozen.fit``."""
         found: list[list[Tensor]] = [[] for _ in self.normal]
         for images in batches(train.evenly(self._images)):
             for into, recall in zip(found, recalled(images), strict=True):

@@ -42,13 +42,10 @@ class MemoryNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> list[Recall]:
         """What every memory makes of images ``(N, 3, S, S)`` in [0, 1], shallow to deep."""
+        pairs = zip(self.memories, self._seen(images), strict=True)
         if self._whole:
-            return [
-                recalled_whole(memory, each)
-                for memory, each in zip(self.memories, self._seen(images), strict=True)
-            ]
-        features = self._seen(images)
-        return [memory(each) for memory, each in zip(self.memories, features, strict=True)]
+            return [recalled_whole(memory, features) for memory, features in pairs]
+        return [memory(features) for memory, features in pairs]
 
     def features(self, images: Tensor) -> list[Tensor]:
         """What is remembered of images ``(N, 3, S, S)`` in [0, 1], shallow to deep."""
