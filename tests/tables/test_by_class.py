@@ -117,6 +117,13 @@ def test_another_encoder_is_a_way_of_its_own_and_what_it_lets_be_no_variant(tmp_
     assert "`encoder=resnet18`" in variants("digits", folder)
 
 
+def test_records_on_an_encoder_that_is_not_registered_here_are_shown(tmp_path: Path) -> None:
+    own = {"encoder": "somebody's", "slots": 9}
+    config = {**get_method("anomem").options(), **own}
+    folder = kept(tmp_path, digits("0", 0.8, "anomem", options=own, config=config))
+    assert "encoder=somebody's" in variants("digits", folder)
+
+
 def test_the_error_is_given_relative_to_multitask(tmp_path: Path) -> None:
     folder = kept(tmp_path, digits("0", 0.8), digits("1", 0.5), digits("0", 0.9, "multicue"))
     found = rows(by_class("one-vs-all", "digits", folder))

@@ -189,6 +189,7 @@ class Published:
         source: where the number is from.
         note: what makes it differ from ours.
         setting: of the protocol, as in ``Record``, as far as it is told.
+        pretrained: whether it rests on weights that other images taught.
     """
 
     protocol: str
@@ -199,6 +200,7 @@ class Published:
     classes: dict[str, float]
     note: str = ""
     setting: dict[str, Any] = field(default_factory=dict)
+    pretrained: bool = False
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import Any
 
 from oddlens.detectors import METHODS, get_method
 from oddlens.ensemble.making import ENSEMBLE, members_of
+from oddlens.errors import UsageError
 from oddlens.evaluation.protocols import PROTOCOLS, get_protocol
 from oddlens.evaluation.records import RecordFile, file_name
 from oddlens.evaluation.summary import Configuration, Summary, summarise
@@ -107,8 +108,10 @@ def way_of(summary: Summary) -> str:
     actual = {**json.loads(one.config), **json.loads(one.options)}
     if "encoder" in actual:
         given = {name: actual[name] for name in _LEADING if name in actual}
-        if get_method(one.method).Options.make(given).trains_a_network:
-            return ""  # an encoder that is trained is a variant, and no subject says anything to it
+        options = _options(one.method, given)
+        # One that is trained is a variant, and no subject says anything to it.
+        if options is not None and options.trains_a_network:
+            return ""
     found = not_usual(one, one.method, actual)
     return _as_code({name: value for name, value in found.items() if name in _LEADING})
 
@@ -166,7 +169,16 @@ def _usual(
         given["flips"] = flips != "none"
     preset = actual.get("preset", "compact")
     given |= {name: actual[name] for name in kept if name in kind.model_fields and name in actual}
-    return kind.make({"preset": preset, **given}).model_dump(mode="json")
+    options = _options(method, {"preset": preset, **given})
+    return given if options is None else dict(options.model_dump(mode="json"))
+
+
+def _options(method: str, given: dict[str, Any]) -> Any:
+    """A method's options; None where they name an encoder that is not registered here."""
+    try:
+        return get_method(method).Options.make(given)
+    except UsageError:
+        return None
 
 
 def budget(summary: Summary) -> str:
