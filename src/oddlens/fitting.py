@@ -303,6 +303,7 @@ def _account(
         "skipped": len(skipped),
         "lowest_false_alarm_rate": 1 / (len(parts.calibration) + 1),
         "final_loss": record.stages[-1]["final_loss"] if record.stages else None,
+        "precision": record.precision,
     }
     if detector.diagnostics:
         detector.fit_report["diagnostics"] = detector.diagnostics

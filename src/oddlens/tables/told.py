@@ -194,7 +194,8 @@ def budget(summary: Summary) -> str:
     hardware = [record.provenance.get("hardware", {}) for record in summary.records]
     threads = {int(each["threads"]) for each in hardware if "threads" in each}
     used = f", {max(threads)} thread{'s' if max(threads) > 1 else ''}" if threads else ""
-    return f"{length}{used if one.device == 'cpu' else f' on {one.device}'}{shared}"
+    where = used if one.device == "cpu" else f" on {one.device}"
+    return f"{length}{where}{', float32' if one.precision == '32' else ''}{shared}"
 
 
 def some_classes(names: Sequence[str], every: Sequence[str], most: int = 5) -> str:
