@@ -52,6 +52,17 @@ def test_what_differs_is_never_mixed(other: dict[str, object]) -> None:
     assert second.classes["a"].seeds == (1,)
 
 
+def test_minutes_in_float32_are_another_budget() -> None:
+    timed: dict[str, object] = {"minutes": 5.0, "epochs": None}
+    told = [made("a", 0, 0.8, **timed), made("b", 0, 0.8, **timed, fit={"precision": "bf16"})]
+    slow = made("a", 0, 0.7, **timed, fit={"precision": "32"})
+    fast, other = summarise([*told, slow])
+    assert list(fast.classes) == ["a", "b"]
+    assert other.configuration.precision == "32"
+    # What is counted in passes is the same on every machine.
+    assert len(summarise([made("a"), made("b", fit={"precision": "32"})])) == 1
+
+
 def test_the_later_of_two_records_counts() -> None:
     (summary,) = summarise([made("a", 0, 0.8), made("a", 0, 0.9)])
     assert summary.classes["a"] == Spread(0.9, None, (0,))

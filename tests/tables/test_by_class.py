@@ -130,6 +130,22 @@ def test_the_error_is_given_relative_to_multitask(tmp_path: Path) -> None:
     assert found["error, relative to MultiTask"] == ["–", "0.50"]
 
 
+def test_the_error_is_given_at_the_same_budget_in_the_same_precision(tmp_path: Path) -> None:
+    short: dict[str, Any] = {"minutes": 5.0, "epochs": None}
+    slow: dict[str, Any] = {**short, "fit": {"precision": "32"}}
+    folder = kept(
+        tmp_path,
+        *(digits("0", 0.9, **short), digits("0", 0.8, **slow)),
+        digits("0", 0.9, "multicue", **slow),
+    )
+    found = rows(by_class("one-vs-all", "digits", folder))
+    assert found["class"][1:] == ["MultiTask, 5 min, float32", "MultiCue, 5 min, float32"]
+    assert found["error, relative to MultiTask"] == ["–", "–", "0.50"]
+    # Of the same length, the headline is what the faster machine made of it.
+    told = by_class_summary("one-vs-all", ["digits"], folder)
+    assert "| **oddlens MultiTask** | 5 min |" in told
+
+
 def test_the_summary_has_one_row_a_method(tmp_path: Path) -> None:
     file = RecordFile(tmp_path / "one_vs_all_fashion_mnist.jsonl")
     for minutes, target, auroc in ((5.0, "bag", 0.9), (5.0, "coat", 0.8), (9.0, "bag", 0.7)):

@@ -108,9 +108,9 @@ def compare(
     """Compare two methods wherever both were measured alike.
 
     Alike is: the same protocol, data (by its hash) and setting, all or the same part of the test
-    images, the same kind of machine, and the same budget, which may differ where a method is held
-    against itself. Options may differ, and are told: every configuration of the one is held
-    against every one of the other.
+    images, the same kind of machine, and the same budget (minutes in the same precision), which may
+    differ where a method is held against itself. Options may differ, and are told: every
+    configuration of the one is held against every one of the other.
 
     Args:
         records: of any trials.
@@ -166,7 +166,7 @@ def wilcoxon(differences: Iterable[float]) -> float:
 
 def _alike(one: Summary, other: Summary, *, budget: bool) -> bool:
     shared = ["protocol", "data_sha256", "data", "setting", "test_limit", "device"]
-    shared += ["minutes", "epochs"] if budget else []
+    shared += ["minutes", "epochs", "precision"] if budget else []
     return all(
         getattr(one.configuration, name) == getattr(other.configuration, name) for name in shared
     )

@@ -131,11 +131,16 @@ def headlines(protocol: str, data: str, folder: Path) -> list[Summary]:
 
     Where its encoder was chosen, or what the images show, it is another row.
     """
-    every = [each for each in summaries_of(protocol, data, folder) if as_it_comes(each)]
-    best: dict[tuple[str, str], Summary] = {}
-    for one in sorted(every, key=_weight):
-        best[titled(one), one.configuration.data_sha256] = one
-    return [one for one in every if one in best.values()]
+    return [each[0] for each in lengths(protocol, data, folder)]
+
+
+def lengths(protocol: str, data: str, folder: Path) -> list[list[Summary]]:
+    """Of each method as it comes all that it was given, what ``headlines`` tells of first."""
+    found: dict[tuple[str, str], list[Summary]] = {}
+    for one in summaries_of(protocol, data, folder):
+        if as_it_comes(one):
+            found.setdefault((titled(one), one.configuration.data_sha256), []).append(one)
+    return [sorted(each, key=_weight, reverse=True) for each in found.values()]
 
 
 def _summary_row(one: Summary, title: str, data: str) -> list[str]:

@@ -1,17 +1,19 @@
 """Which method is better, over classes: every pair of methods as they come, measured alike.
 
-Of a method that was run with several budgets, it is the configuration that the summary tells of.
+Of methods that were run with several budgets, it is the first that they share: of those with the
+most classes the longest.
 """
 
 from __future__ import annotations
 
-from itertools import combinations
+from collections.abc import Sequence
+from itertools import combinations, product
 from pathlib import Path
 
 from oddlens.errors import DataError
 from oddlens.evaluation.compare import Comparison, compare
 from oddlens.evaluation.summary import Summary
-from oddlens.tables.by_class import headlines
+from oddlens.tables.by_class import lengths
 from oddlens.tables.cells import NOT_RUN, UNKNOWN, distinct, markdown
 from oddlens.tables.provenance import named, told_origin
 from oddlens.tables.told import budget, data_sets, data_title, file_of, titled
@@ -29,8 +31,8 @@ def comparisons(folder: Path) -> str:
     origins: list[str] = []
     for protocol in PROTOCOLS:
         for data in data_sets(protocol, folder):
-            pairs = combinations(headlines(protocol, data, folder), 2)
-            found = [(pair, each) for pair in pairs if (each := _compared(*pair)) is not None]
+            pairs = combinations(lengths(protocol, data, folder), 2)
+            found = [each for pair in pairs if (each := _first_alike(*pair)) is not None]
             rows += [_row(*pair, each) for pair, each in found]
             if found:
                 shown = list({id(one): one for pair, _ in found for one in pair}.values())
@@ -41,6 +43,16 @@ def comparisons(folder: Path) -> str:
         "measured alike."
     )
     return "\n\n".join([table, *(origins or [absent])])
+
+
+def _first_alike(
+    one: Sequence[Summary], other: Sequence[Summary]
+) -> tuple[tuple[Summary, Summary], Comparison] | None:
+    """The first pair that was measured alike."""
+    for pair in product(one, other):
+        if (found := _compared(*pair)) is not None:
+            return pair, found
+    return None
 
 
 def _compared(one: Summary, other: Summary) -> Comparison | None:
