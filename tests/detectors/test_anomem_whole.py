@@ -182,6 +182,19 @@ def test_what_says_nothing_to_a_kind_is_refused() -> None:
     assert torch.equal(normal.metric, torch.eye(4))
 
 
+def test_a_mirrored_kind_may_stand_the_other_way_round(tmp_path: Path) -> None:
+    options = {"encoder": "deeper", "subject": "kind", "image_size": 32, "slots": 4}
+    ramps = stripes(30, 1)[:, ::2, ::2] // 2 + np.arange(32, dtype=np.uint8)[:, None] * 4
+    asked = ramps[:6]
+    scores = {}
+    for mirrored in (False, True):
+        detector = AnoMem(**options, mirrored=mirrored).fit(ramps, seed=1, device="cpu")
+        again = oddlens.load(detector.save(tmp_path / "m"), device="cpu")
+        scores[mirrored] = again.score(asked), again.score(asked[:, :, ::-1])
+    np.testing.assert_allclose(*scores[True], rtol=1e-3, atol=1e-3)
+    assert np.abs(np.subtract(*scores[False])).max() > 0.1
+
+
 def test_the_encoder_shows_its_coarsest_maps_to_judge_kinds_alone() -> None:
     assert FrozenEncoder("deeper", 1, 32).sides == ((8, 8),)
     assert FrozenEncoder("deeper", 1, 32, deepest=True).sides == ((4, 4),)

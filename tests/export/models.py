@@ -102,7 +102,9 @@ MODELS: dict[str, Callable[[], Detector]] = {
     "anomem baselines": _one("anomem", **_REMEMBERS, evidence=("memory", "kmeans", "features")),
     "anomem distance": _one("anomem", **_REMEMBERS, distance_weight=1.0),
     "anomem frozen": _one("anomem", **_FROZEN, evidence=("memory", "kmeans")),
-    "anomem kind": _one("anomem", **_FROZEN, subject="kind", evidence=("memory", "kmeans")),
+    "anomem kind": _one(
+        "anomem", **_FROZEN, subject="kind", mirrored=True, evidence=("memory", "kmeans")
+    ),
     "anomem surface": _one("anomem", **_FROZEN, subject="surface"),
     "ensemble": _joined("fisher"),
     "ensemble stouffer": _joined("stouffer"),

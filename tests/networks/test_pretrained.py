@@ -132,6 +132,19 @@ def test_images_arrive_in_0_1_and_features_are_averaged() -> None:
     assert torch.allclose(plain, images, atol=1e-6)
 
 
+def test_an_image_and_its_mirror_image_look_the_same_in_a_mirror() -> None:
+    torch.manual_seed(0)
+    encoder = FrozenEncoder("toy", 2, 16, mirrored=True)
+    images = torch.rand(3, 3, 16, 16) * 2 - 1
+    alone = FrozenEncoder("toy", 2, 16)
+    alone.load_state_dict(encoder.state_dict())
+    both = zip(encoder(images), encoder(images.flip(-1)), alone(images), strict=True)
+    for one, other, plain in both:
+        torch.testing.assert_close(one.mean(dim=(2, 3)), other.mean(dim=(2, 3)))
+        torch.testing.assert_close(one, other.flip(-1))
+        assert not torch.allclose(one, plain, atol=1e-3)
+
+
 def test_what_cannot_be_an_encoder_is_refused() -> None:
     assert is_pretrained("toy")
     assert is_pretrained("timm:resnet18")

@@ -7,7 +7,7 @@ from typing import Any
 
 from oddlens.detectors import get_method
 from oddlens.evaluation.records import Record, RecordFile
-from oddlens.tables.by_class import by_class, by_class_summary, every_set, variants
+from oddlens.tables.by_class import by_class, by_class_summary, every_set, headlines, variants
 from tests.evaluation.made_records import made
 
 
@@ -115,6 +115,21 @@ def test_another_encoder_is_a_way_of_its_own_and_what_it_lets_be_no_variant(tmp_
     kept(folder, digits("0", 0.8, "anomem", options=trained, config=config))
     assert "resnet18" not in by_class("one-vs-all", "digits", folder)
     assert "`encoder=resnet18`" in variants("digits", folder)
+
+
+def test_a_kind_comes_mirrored_where_its_mirror_image_is_as_normal(tmp_path: Path) -> None:
+    given = {"encoder": "efficientnet_lite0", "subject": "kind", "flips": "horizontal"}
+    file = RecordFile(tmp_path / "one_vs_all_fashion_mnist.jsonl")
+    for auroc, options in ((0.8, given), (0.9, {**given, "mirrored": True})):
+        config = get_method("anomem").Options.make(options).model_dump(mode="json")
+        if not options.get("mirrored"):
+            del config["mirrored"]  # as it was recorded before there was the option
+        about: dict[str, Any] = {"method": "anomem", "options": options, "config": config}
+        file.append(made("bag", auroc=auroc, data="fashion-mnist", **about))
+    (shown,) = headlines("one-vs-all", "fashion-mnist", tmp_path)
+    assert shown.classes["bag"].mean == 0.9
+    told = variants("fashion-mnist", tmp_path)
+    assert "`encoder=efficientnet_lite0`, `mirrored=false`, `subject=kind`" in told
 
 
 def test_records_on_an_encoder_that_is_not_registered_here_are_shown(tmp_path: Path) -> None:

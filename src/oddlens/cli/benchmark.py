@@ -294,12 +294,14 @@ def _options(
 
 def _fitting(kind: type[Detector], given: dict[str, Any], content: Content) -> dict[str, Any]:
     """The options of one method, with the flips and shifts of what images show, unless given."""
-    from oddlens.images.catalogue import fitting_flips, fitting_jitter
+    from oddlens.images.catalogue import fitting_flips, fitting_jitter, fitting_mirrored
 
     known, given = kind.options(), dict(given)
     flips, jitter = fitting_flips(content), fitting_jitter(content)
     if "jitter" in known and jitter:
         given.setdefault("jitter", jitter)
+    if "mirrored" in known and fitting_mirrored(content, given.get("subject")):
+        given.setdefault("mirrored", True)
     if "flips" in known and "flips" not in given:
         switch = isinstance(known["flips"].default, bool)
         given["flips"] = flips != "none" if switch else flips

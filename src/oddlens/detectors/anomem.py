@@ -71,6 +71,7 @@ class AnoMem(Detector):
                 1 if config.whole else config.locality,
                 even=config.subject == "surface",
                 deepest=config.whole,
+                mirrored=config.mirrored,
             )
         elif config.encoder == "resnet18":
             encoder = ResNet18(config.scales, small=config.image_size < 96)

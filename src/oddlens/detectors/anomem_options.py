@@ -63,6 +63,11 @@ class AnoMemOptions(DetectorOptions):
         "of metric, spread and place; null: metric and place, for a surface spread and place, for "
         "a kind metric, the only one that it has",
     )
+    mirrored: bool = Field(
+        False,
+        description="frozen encoder: look at each image in a mirror as well and take the mean, for "
+        "twice the time: for things that may as well stand the other way round",
+    )
     judged_by: Literal["deepest", "mean"] = Field(
         "deepest",
         description="frozen encoder: the scales that the score is read from; the map shows the "

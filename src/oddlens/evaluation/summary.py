@@ -89,9 +89,9 @@ class Configuration:
         )
 
 
-_LATER = {"anomem": {"collapse": "refuse", "distance_weight": "auto"}}
+_LATER = {"anomem": {"collapse": "refuse", "distance_weight": "auto", "mirrored": False}}
 """Options that were added when there were records, at the values that leave those as they are."""
-_OF_FROZEN = ("subject", "scaled_by", "judged_by")
+_OF_FROZEN = ("subject", "scaled_by", "judged_by", "mirrored")
 """AnoMem's options that say nothing with an encoder that is trained."""
 _TRAINED = ("compact", "resnet18")
 _OF_ANOMALIES = ("distance_weight",)

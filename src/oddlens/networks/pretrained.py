@@ -68,6 +68,8 @@ class FrozenEncoder(nn.Module):
         locality: side of the square over which features are averaged (as PatchCore does), odd.
         even: show it images without their light, see ``evened``.
         deepest: show maps that are too coarse to localize as well, where it has some.
+        mirrored: look at each image in a mirror as well, turn back what is seen there, and show
+            the mean of both.
 
     Attributes:
         channels: of the scales, shallow to deep.
@@ -87,8 +89,10 @@ class FrozenEncoder(nn.Module):
         *,
         even: bool = False,
         deepest: bool = False,
+        mirrored: bool = False,
     ) -> None:
         super().__init__()
+        self._mirrored = mirrored
         self._name, self._scales, self._locality, self._even = name, scales, locality, even
         if name.startswith(_TIMM):
             self.inner: nn.Module = TimmEncoder(name.removeprefix(_TIMM))
@@ -131,7 +135,7 @@ class FrozenEncoder(nn.Module):
         """Images ``(N, 3, S, S)`` in [-1, 1] to averaged features, without gradients."""
         with torch.no_grad():
             images = (images + 1) / 2
-            maps = self._checked(self.inner(evened(images) if self._even else images))
+            maps = self._looked_at(evened(images) if self._even else images)
             if self._locality == 1:
                 return maps
             around = self._locality // 2
@@ -139,6 +143,13 @@ class FrozenEncoder(nn.Module):
                 F.avg_pool2d(each, self._locality, 1, around, count_include_pad=False)
                 for each in maps
             ]
+
+    def _looked_at(self, images: Tensor) -> list[Tensor]:
+        maps = self._checked(self.inner(images))
+        if not self._mirrored:
+            return maps
+        others = self._checked(self.inner(images.flip(-1)))
+        return [(one + other.flip(-1)) / 2 for one, other in zip(maps, others, strict=True)]
 
     def _checked(self, maps: object) -> list[Tensor]:
         if not isinstance(maps, list | tuple) or not all(

@@ -1,4 +1,4 @@
-"""The rules by which a data set is mirrored and shifted in training, or not."""
+"""The rules by which a data set is mirrored and shifted, or not."""
 
 from __future__ import annotations
 
@@ -44,3 +44,16 @@ def fitting_jitter(content: Content) -> int:
         content: what the images show.
     """
     return 2 if content == "objects" else 0
+
+
+def fitting_mirrored(content: Content, subject: object) -> bool:
+    """Say whether images are judged together with their mirror images, given what they show.
+
+    The rule: where training may mirror them, and each shows one kind of thing as a whole (our
+    choice: it doubles the time).
+
+    Args:
+        content: what the images show.
+        subject: AnoMem's option.
+    """
+    return subject == "kind" and fitting_flips(content) != "none"
