@@ -148,7 +148,8 @@ def _classes(data: str, folder: Path) -> list[list[str]]:
 
 def _published(data: str, *, pretrained: bool) -> str:
     """The range of the means that others report, with the weights of ImageNet or without."""
-    means = [each.mean for each in published(ONE_VS_ALL, data) if each.pretrained == pretrained]
+    every = [each for each in published(ONE_VS_ALL, data) if each.pretrained == pretrained]
+    means = [each.mean for each in every if each.mean is not None]
     told = [f"{100 * each:.1f}" for each in sorted({min(means), max(means)})] if means else []
     return f"{' to '.join(told)}, all classes" if told else UNKNOWN
 

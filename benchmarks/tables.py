@@ -6,7 +6,7 @@
 A table stands between ``<!-- table:NAME -->`` and ``<!-- end -->``; NAME is a key of ``OWN``, the
 tables of what the scripts beside this one measured, or a name that ``oddlens tables`` knows. What
 has no record reads "not run". The numbers of others, and their sources, are in references.json.
-The picture of few labelled anomalies is drawn anew as well.
+The picture of few labelled anomalies is compared and drawn anew as well.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from oddlens.tables.by_class import by_class, variants
 from oddlens.tables.cells import NOT_RUN, UNKNOWN, distinct, markdown, spread, with_interval
 from oddlens.tables.picture import as_svg
 
-PICTURE = ROOT / "docs" / "images" / "few_anomalies.svg"
+PICTURE = Path("docs", "images", "few_anomalies.svg")
 
 
 # --- tables -----------------------------------------------------------------------------------
@@ -253,7 +253,7 @@ def documents(root: Path = ROOT) -> list[Path]:
 
 
 def differing(root: Path = ROOT) -> dict[Path, str]:
-    """The documents whose tables differ from the records, with their text as it should be."""
+    """The documents and the picture that differ from the records, as they should be."""
     found = {}
     for path in documents(root):
         text = path.read_text(encoding="utf-8")
@@ -263,6 +263,11 @@ def differing(root: Path = ROOT) -> dict[Path, str]:
             raise type(error)(f"{path.relative_to(root)}: {error}") from error
         if fresh != text:
             found[path] = fresh
+    picture = root / PICTURE
+    if picture.parent.is_dir():
+        drawn = as_svg(root / "results").decode()
+        if not picture.exists() or picture.read_text(encoding="utf-8") != drawn:
+            found[picture] = drawn
     return found
 
 
@@ -276,8 +281,6 @@ def main() -> int:
         print(f"{path.relative_to(ROOT)}: {'differs from results/' if call.check else 'rewritten'}")
         if not call.check:
             path.write_text(text, encoding="utf-8")
-    if not call.check and PICTURE.parent.is_dir():
-        PICTURE.write_bytes(as_svg(RESULTS))
     if found and call.check:
         print("write them anew with: make tables", file=sys.stderr)
         return 1

@@ -264,19 +264,20 @@ def rows_after(name: str, heading: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("page", "method"),
+    ("page", "heading", "method"),
     [
-        ("docs/methods/ssm.md", oddlens.SSM),
-        ("docs/methods/multitask.md", oddlens.MultiTask),
-        ("docs/methods/multicue.md", oddlens.MultiCue),
-        ("docs/methods/anomem.md", oddlens.AnoMem),
+        ("ssm", "## Options", oddlens.SSM),
+        ("multitask", "## Options", oddlens.MultiTask),
+        ("multitask", "### Options of GeometricTransforms", oddlens.GeometricTransforms),
+        ("multicue", "## Options", oddlens.MultiCue),
+        ("anomem", "## Options", oddlens.AnoMem),
     ],
 )
 def test_the_table_of_options_is_that_of_the_detector(
-    page: str, method: type[oddlens.Detector]
+    page: str, heading: str, method: type[oddlens.Detector]
 ) -> None:
     told = {}
-    for name, default, _ in rows_after(page, "## Options"):
+    for name, default, _ in rows_after(f"docs/methods/{page}.md", heading):
         value = default.strip("`")
         try:
             told[name.strip("`")] = value if name == "`precision`" else json.loads(value)

@@ -16,7 +16,7 @@ from torch import Generator, Tensor
 from oddlens.errors import DataError, Interrupted, TrainingError, UsageError
 from oddlens.images import ImageCache, holdout_split
 from oddlens.scoring import Cues, Scored
-from oddlens.training import Stage, lightning_adapter
+from oddlens.training import Stage, choose_precision, lightning_adapter
 from tests.toys import SIZE, Toy, noise, same_weights
 
 # Few images leave one to standardise with.
@@ -86,6 +86,7 @@ def test_calibration_meets_images_that_nothing_else_saw() -> None:
     report = detector.fit_report
     assert (report["trained_on"], report["tuned_on"], report["calibrated_on"]) == (28, 4, 8)
     assert report["lowest_false_alarm_rate"] == 1 / 9
+    assert report["precision"] == choose_precision(torch.device("cpu"))
 
 
 @pytest.mark.filterwarnings("error:.*only shifted")

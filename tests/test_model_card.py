@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from oddlens.images import ImageCache
 from oddlens.model_card import model_card
 from tests.toys import Toy, noise
 
@@ -51,3 +54,27 @@ def test_length(fitted: Toy, origin: dict[str, float | None], said: str) -> None
         assert said in model_card(fitted)
     finally:
         fitted.provenance = before
+
+
+class Telling(Toy):
+    """Tells of its training what methods tell."""
+
+    def adapt(self, train: ImageCache, tune: ImageCache, tell: Callable[[int, int], None]) -> None:
+        super().adapt(train, tune, tell)
+        self.diagnostics["accuracy on held-out normals"] = {"rotation": 0.912345678, "jigsaw": 0.5}
+        looks = [{"step": 1200, "rotation": 0.25}, {"step": 2400, "rotation": 0.75}]
+        self.diagnostics["while training, on held-out normals"] = {"recognise": looks}
+        self.diagnostics["tasks dropped"] = ["tint", "recolorization"]
+
+
+def test_what_the_method_tells_of_its_training(fitted: Toy) -> None:
+    told = Telling().fit(noise(12), epochs=1, device="cpu")
+    assert (
+        "\n\n## Diagnostics\n\n"
+        "- accuracy on held-out normals: rotation 0.91235, jigsaw 0.5\n"
+        "- while training, on held-out normals: "
+        "recognise step 1200, rotation 0.25; step 2400, rotation 0.75\n"
+        "- tasks dropped: tint; recolorization\n"
+        "\n## Calibration\n"
+    ) in model_card(told)
+    assert "Diagnostics" not in model_card(fitted)

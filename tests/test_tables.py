@@ -13,6 +13,8 @@ import pytest
 
 from benchmarks import headline_table, table_cells, tables
 from oddlens.errors import OddlensError
+from oddlens.evaluation.records import Record
+from oddlens.evaluation.summary import Configuration
 from oddlens.tables import rewritten
 from oddlens.tables.documents import BLOCK
 
@@ -70,19 +72,90 @@ def test_the_documents_hold_every_table() -> None:
     assert expected <= {*named()}
 
 
-def test_a_record_that_is_deleted_changes_a_table(tmp_path: Path) -> None:
-    whole = {name: tables.table(name) for name in named()}
-    for path in sorted(table_cells.RESULTS.glob("*.jsonl")):
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        for at in {0, len(lines) // 2, len(lines) - 1}:
-            folder = tmp_path / f"{path.stem}_{at}" / "results"
-            shutil.copytree(table_cells.RESULTS, folder)
-            (folder / path.name).write_text("".join(lines[:at] + lines[at + 1 :]))
-            concerned = [name for name, text in whole.items() if path.name in text]
-            assert concerned, path.name
-            assert any(tables.table(name, folder) != whole[name] for name in concerned), (
-                f"{path.name}, line {at + 1}"
+def test_the_tables_that_the_command_line_lacks_are_named() -> None:
+    text = (table_cells.ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in text for name in tables.OWN)
+
+
+Place = tuple[str, int]
+"""A record: the name of its file without the ending, and which line from 0 it is."""
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[Place, list[str]]:
+    """The tables that tell of each record: below them stands the commit, here one of its own."""
+    folder = tmp_path_factory.mktemp("marked") / "results"
+    marks: dict[Place, str] = {}
+    for stem, records in every_record().items():
+        for at, record in enumerate(records):
+            marks[stem, at] = record["provenance"]["commit"] = f"commit{len(marks)}."
+        write(folder, stem, *records)
+    texts = {name: tables.table(name, folder) for name in named()}
+    return {
+        place: [name for name, text in texts.items() if mark in text]
+        for place, mark in marks.items()
+    }
+
+
+def every_record() -> dict[str, list[dict[str, Any]]]:
+    stems = sorted(path.stem for path in table_cells.RESULTS.glob("*.jsonl"))
+    return {stem: table_cells.read(stem) for stem in stems}
+
+
+def measured_again(records: list[dict[str, Any]], at: int) -> bool:
+    """Whether a later run of a script measured the same, which tables show in its place."""
+
+    def what(record: dict[str, Any]) -> list[Any]:
+        return [*map(record.get, ("method", "what", "clients")), "batch" in record]
+
+    return any(what(later) == what(records[at]) for later in records[at + 1 :])
+
+
+def test_every_record_is_told_by_a_table(told: dict[Place, list[str]]) -> None:
+    records = every_record()
+    silent = [place for place, names in told.items() if not names]
+    assert not [(stem, at + 1) for stem, at in silent if not measured_again(records[stem], at)]
+
+
+def alike(record: dict[str, Any]) -> str:
+    """What records share that stand in the same rows: to delete one of them is enough here."""
+    if "protocol" in record:
+        return str(Configuration.of(Record.model_validate(record)))
+    return json.dumps([record.get(name) for name in ("label", "group", "data", "method", "what")])
+
+
+def test_a_record_that_is_deleted_changes_a_table(
+    told: dict[Place, list[str]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "results"
+    shutil.copytree(table_cells.RESULTS, folder)
+    whole = {name: tables.table(name, folder) for name in named()}
+    for stem, records in every_record().items():
+        groups: dict[str, list[int]] = {}
+        for at, record in enumerate(records):
+            if told[stem, at]:
+                groups.setdefault(alike(record), []).append(at)
+        for places in groups.values():
+            at = places[len(places) // 2]
+            write(folder, stem, *records[:at], *records[at + 1 :])
+            slow_last = sorted(told[stem, at], key=lambda name: name == "comparisons")
+            assert any(tables.table(name, folder) != whole[name] for name in slow_last), (
+                f"{stem}.jsonl, line {at + 1}"
             )
+        write(folder, stem, *records)
+
+
+def test_a_picture_of_other_records_is_found(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("No table.\n", encoding="utf-8")
+    picture = tmp_path / tables.PICTURE
+    picture.parent.mkdir(parents=True)
+    (fresh,) = tables.differing(tmp_path).items()
+    assert fresh[0] == picture
+    picture.write_text(fresh[1], encoding="utf-8")
+    assert not tables.differing(tmp_path)
+    name = "few_anomalies_cifar10"
+    write(tmp_path / "results", name, *table_cells.read(name))
+    assert list(tables.differing(tmp_path)) == [picture]
 
 
 # --- tables -----------------------------------------------------------------------------------

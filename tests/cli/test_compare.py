@@ -65,6 +65,20 @@ def test_delong_and_the_noise_of_seeds(run: Run, tmp_path: Path) -> None:
     assert told["seed_noise"]["classes"] == 1
 
 
+def test_minutes_in_float32_are_another_budget(run: Run, tmp_path: Path) -> None:
+    file = RecordFile(tmp_path / "one_vs_all_made.jsonl")
+    for precision, auc in (("32", 0.8), ("bf16", 0.9)):
+        file.append(made("a", auroc=auc, minutes=5.0, epochs=None, fit={"precision": precision}))
+    outcome = run("compare", "toy", "toy", "--results", tmp_path)
+    assert "5 min, float32 against 5 min" in " ".join(outcome.out.split())
+    other = made("a", method="new", minutes=5.0, epochs=None, fit={"precision": "32"})
+    file.append(other)
+    (told,) = json.loads(run("compare", "toy", "new", "--results", tmp_path, "--json").out)[
+        "comparisons"
+    ]
+    assert told["first"]["precision"] == told["second"]["precision"] == "32"
+
+
 def test_json_and_too_few_classes(run: Run, results: Path) -> None:
     path = results / "one_vs_all_made.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:8]))

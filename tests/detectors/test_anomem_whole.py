@@ -174,6 +174,8 @@ def test_the_defaults_are_those_of_a_kind_unless_given() -> None:
 def test_what_says_nothing_to_a_kind_is_refused() -> None:
     with pytest.raises(UsageError, match="subject=kind is judged on a pretrained encoder: add"):
         AnoMem(subject="kind")
+    with pytest.raises(UsageError, match="mirrored=true is for a pretrained encoder"):
+        AnoMem(mirrored=True)
     with pytest.raises(UsageError, match="scaled_by of subject=kind can be metric, or nothing"):
         AnoMem(encoder="toy", subject="kind", scaled_by=["metric", "place"])
     plain = AnoMem(encoder="toy", subject="kind", image_size=32, slots=2, scaled_by=[])

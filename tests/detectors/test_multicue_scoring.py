@@ -11,15 +11,18 @@ import torch
 
 import oddlens
 from oddlens.detectors import METHODS
-from oddlens.detectors.multicue import MultiCue
 from oddlens.detectors.multicue_pieces import Look
-from tests.detectors.tiny_multicue import SIDE, as_batch, as_cache, pictures, tiny
+from tests.detectors.tiny_multicue import (
+    SIDE,
+    adapted,
+    as_batch,
+    as_cache,
+    ignore,
+    pictures,
+    tiny,
+)
 
 CUES = {"puzzle": "structure", "tint": "colour", "recolorization": "texture"}
-
-
-def ignore(done: int, total: int) -> None:
-    """Progress that nobody watches."""
 
 
 @pytest.mark.parametrize(
@@ -100,14 +103,6 @@ def test_mahalanobis_statistics_come_from_training_images() -> None:
         rtol=1e-2,
         atol=1e-4,
     )
-
-
-def adapted(**options: object) -> MultiCue:
-    detector = tiny(**options)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        detector.adapt(as_cache(pictures(40)), as_cache(pictures(6, 1)), ignore)
-    return detector
 
 
 @pytest.mark.parametrize(

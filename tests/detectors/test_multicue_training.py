@@ -7,18 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Generator
 
 from oddlens.errors import DataError
 from oddlens.pretext.attention import density, to_pixels
-from tests.detectors.tiny_multicue import SIDE, as_batch, as_cache, pictures, tiny
+from tests.detectors.tiny_multicue import SIDE, as_batch, as_cache, pictures, seeded, tiny
 
 ALL = ("puzzle", "tint", "recolorization")
 SUBSETS = [ALL, ALL[:2], ALL[1:], ALL[::2], ALL[:1], ALL[1:2], ALL[2:]]
-
-
-def seeded(seed: int = 0) -> Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize("tasks", SUBSETS)

@@ -22,7 +22,7 @@ from oddlens.errors import ArtifactError, DataError, ImageError, Interrupted, Us
 from oddlens.images import holdout_split
 from oddlens.scoring import Cues, fuse
 from oddlens.scoring.tails import log_tails
-from oddlens.training import lightning_adapter
+from oddlens.training import choose_precision, lightning_adapter
 from tests.ensemble.members import LARGE, Plain, members
 from tests.toys import Toy, noise, same_weights
 
@@ -208,6 +208,7 @@ def test_members_are_fitted_as_alone_and_the_split_is_kept(
     assert fitted.fit_report["trained_on"] == len(train)
     assert fitted.fit_report["tuned_on"] == len(tune)
     assert fitted.fit_report["calibrated_on"] == len(calibration)
+    assert fitted.fit_report["precision"] == choose_precision(torch.device("cpu"))
 
 
 def test_members_fitted_apart_on_the_same_images_give_the_same_ensemble(

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import stats
 from scipy.interpolate import interp1d
 from scipy.optimize import brentq
 from sklearn.metrics import roc_curve
@@ -137,6 +138,8 @@ def test_intervals_hold_the_metric_and_narrow_with_more_presentations() -> None:
             "acer": rates.acer,
             "apcer_at_bpcer": curve.apcer,
             "apcer_at_bpcer_pooled": curve.pooled,
+            "apcer_at_bpcer of print": curve.by_kind["print"],
+            "apcer_at_bpcer of mask": curve.by_kind["mask"],
         }
         assert found.keys() == points.keys()
         assert all(found[name].low <= points[name] <= found[name].high for name in points)
@@ -150,11 +153,33 @@ def test_intervals_hold_the_metric_and_narrow_with_more_presentations() -> None:
     assert many["bpcer"] == pytest.approx(2 * 1.96 * np.sqrt(0.24 * 0.76 / 1000), rel=0.2)
 
 
+def test_the_interval_of_a_kind_is_that_of_another_implementation() -> None:
+    rng = np.random.default_rng(4)
+    groups = [rng.normal(mean, 1, count) for mean, count in ((0, 200), (1.0, 150), (2.5, 80))]
+    kinds = ["bonafide"] * 200 + ["print"] * 150 + ["mask"] * 80
+    labels = np.array(kinds) != "bonafide"
+    found = attack_intervals(np.concatenate(groups), labels, kinds, threshold=0.0, replicates=600)
+    for at, kind in ((1, "print"), (2, "mask")):
+        expected = stats.bootstrap(
+            (groups[0], groups[at]),
+            # Of 200 bona fide ones ten may be flagged: what is not above the eleventh passes.
+            lambda fide, attack: float((attack <= np.sort(fide)[-11]).mean()),
+            vectorized=False,
+            n_resamples=600,
+            method="percentile",
+            random_state=5,
+        ).confidence_interval
+        interval = found[f"apcer_at_bpcer of {kind}"]
+        assert interval == pytest.approx((expected.low, expected.high), abs=0.02)
+
+
 def test_what_is_out_of_range_is_refused() -> None:
     with pytest.raises(UsageError, match=r"bpcer is 1\.0"):
         threshold_at_bpcer([0.0, 1.0], [0, 1], 1.0)
     with pytest.raises(UsageError, match="threshold is not a number"):
         rates_at([0.0, 1.0], [0, 1], ["a", "b"], float("nan"))
+    with pytest.raises(UsageError, match="threshold is not a number"):
+        attack_intervals([0.0, 1.0], [0, 1], ["a", "b"], threshold=float("nan"))
     with pytest.raises(DataError, match="2 scores, but 1 kinds"):
         rates_at([0.0, 1.0], [0, 1], ["a"], 0.5)
     with pytest.raises(DataError, match="all 2 are normal"):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from oddlens.evaluation.protocols import PROTOCOLS
 from oddlens.evaluation.summary import Spread, percent, published, summarise
 from oddlens.images.catalogue import CATALOGUE
 from tests.evaluation.made_records import made
@@ -63,6 +64,25 @@ def test_minutes_in_float32_are_another_budget() -> None:
     assert len(summarise([made("a"), made("b", fit={"precision": "32"})])) == 1
 
 
+def test_float32_that_was_asked_for_is_told_by_old_records_too() -> None:
+    asked = made("a", minutes=5.0, epochs=None, config={"precision": "32"})
+    (summary,) = summarise([asked])
+    assert summary.configuration.precision == "32"
+
+
+def test_an_option_that_came_later_does_not_part_records_of_an_ensemble() -> None:
+    config = {"ensemble": {"fusion": "mean"}, "ssm": {}, "anomem": {"encoder": "deep"}}
+    later = {**config, "anomem": {"encoder": "deep", "mirrored": False, "collapse": "refuse"}}
+    about: dict[str, object] = {"method": "ssm,anomem", "options": {}}
+    records = [
+        made("a", 0, 0.8, config=config, **about),
+        made("a", 1, 0.8, config=later, **about),
+    ]
+    assert len(summarise(records)) == 1
+    other = {**config, "anomem": {"encoder": "deep", "mirrored": True}}
+    assert len(summarise([*records, made("a", 2, 0.8, config=other, **about)])) == 2
+
+
 def test_the_later_of_two_records_counts() -> None:
     (summary,) = summarise([made("a", 0, 0.8), made("a", 0, 0.9)])
     assert summary.classes["a"] == Spread(0.9, None, (0,))
@@ -84,11 +104,21 @@ def test_what_others_published_has_its_source() -> None:
     for data in ("fashion-mnist", "cifar10"):
         others = published("one-vs-all", data)
         assert "GeoTrans" in {each.who for each in others}
-        assert all(each.source and 0.5 < each.mean < 1 for each in others)
+        assert all(each.source and each.mean and 0.5 < each.mean < 1 for each in others)
         assert all({*each.classes} <= {*CATALOGUE[data].classes} for each in others)
     geotrans = {each.who: each.mean for each in published("one-vs-all", "cifar10")}["GeoTrans"]
     assert geotrans == 0.86
     assert published("one-vs-all", "digits") == []
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_what_was_published_is_a_share_of_what_records_have_too(protocol: str) -> None:
+    known = {"pixel_auroc", "pixel_ap", "image_or_pixel_auroc", "apcer_at_bpcer_pooled"}
+    for other in (each for data in CATALOGUE for each in published(protocol, data)):
+        figures = [*other.more.values(), *other.classes.values(), other.mean]
+        assert all(0 < figure < 1 for figure in figures if figure is not None)
+        assert {*other.more} <= known
+        assert other.more or other.mean is not None
 
 
 def test_numbers_for_people() -> None:

@@ -27,6 +27,13 @@ _LITERAL: dict[str, Any] = {
 _REFINED: dict[str, Any] = {"rounds": 3, "quantiles": (0.3, 0.6), "outside": "zero"}
 _REMEMBERS: dict[str, Any] = {**_SMALL, "widths": (8, 12, 16), "slots": 6, "beta": 24.0}
 _FROZEN: dict[str, Any] = {"encoder": "toy", "image_size": SIDE, "slots": 8}
+_LITE: dict[str, Any] = {
+    "encoder": "efficientnet_lite0",
+    "subject": "kind",
+    "mirrored": True,
+    "image_size": 32,
+    "slots": 4,
+}
 _SSM: dict[str, Any] = {
     "image_size": 32,
     "batch_size": 8,
@@ -105,6 +112,7 @@ MODELS: dict[str, Callable[[], Detector]] = {
     "anomem kind": _one(
         "anomem", **_FROZEN, subject="kind", mirrored=True, evidence=("memory", "kmeans")
     ),
+    "anomem lite": _one("anomem", **_LITE),
     "anomem surface": _one("anomem", **_FROZEN, subject="surface"),
     "ensemble": _joined("fisher"),
     "ensemble stouffer": _joined("stouffer"),

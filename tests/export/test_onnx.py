@@ -24,7 +24,7 @@ __all__ = ["run"]
 
 pytestmark = pytest.mark.slow  # drawing a graph takes seconds
 
-NAMES = ["ssm drawn", "multitask", "mhrot", "multicue", "anomem surface", "ensemble"]
+NAMES = ["ssm drawn", "multitask", "mhrot", "multicue", "anomem surface", "anomem lite", "ensemble"]
 """One of each method; AnoMem with its own encoder is the one of ``files``, and a member.
 
 That their options are drawn rightly is the business of test_graph.py."""

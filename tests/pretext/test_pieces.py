@@ -79,12 +79,14 @@ def test_no_cell_is_filled_from_edge_to_edge(seed: int, cell: int, margin: int) 
             assert torch.equal(made[image, place, :, v : v + side, u : u + side], tile)
 
 
-def test_without_offsets_the_tile_is_in_the_middle() -> None:
-    pieces = torch.rand(1, 4, 1, 8, 8)
-    made = with_margin(pieces, 4)
-    assert torch.equal(made[..., 2:6, 2:6], pieces[..., 2:6, 2:6])
-    assert torch.equal(made, with_margin(pieces, 4))
-    assert torch.equal(with_margin(pieces, 0), pieces)
+@pytest.mark.parametrize(("margin", "first", "last"), [(0, 0, 8), (3, 1, 6), (4, 2, 6), (7, 3, 4)])
+def test_without_offsets_the_tile_is_in_the_middle_and_all_else_grey(
+    margin: int, first: int, last: int
+) -> None:
+    pieces = 0.6 + 0.4 * torch.rand(2, 4, 3, 8, 8)
+    expected = torch.full_like(pieces, FILL)
+    expected[..., first:last, first:last] = pieces[..., first:last, first:last]
+    assert torch.equal(with_margin(pieces, margin), expected)
 
 
 def test_a_margin_as_large_as_a_piece_is_refused() -> None:

@@ -41,9 +41,29 @@ def test_methods_stand_side_by_side_and_are_compared_on_what_they_share(tmp_path
     found = rows(by_class("one-vs-all", "digits", folder))
     assert found["class"] == ["MultiTask, 1 pass", "MultiCue, 1 pass"]
     assert found["0"] == ["90.0 (80.0–95.0)", "80.0 (70.0–85.0)"]
-    assert found["1"] == ["70.0 (60.0–75.0)", "–"]
+    assert found["1"] == ["70.0 (60.0–75.0)", "not run"]
     assert found["**mean of 0**"] == ["90.0", "80.0"]
     assert found["**mean of these 2**"] == ["80.0", "–"]
+
+
+def test_methods_that_were_not_run_are_named(tmp_path: Path) -> None:
+    folder = kept(tmp_path, digits("0", 0.9), digits("0", 0.8, "multicue", test_limit=50))
+    table = by_class("one-vs-all", "digits", folder)
+    assert "\n\nNot run: SSM, GeometricTransforms, MultiCue, AnoMem.\n\n" in table
+    summary = by_class_summary("one-vs-all", ["digits"], folder)
+    absent = "**oddlens SSM, GeometricTransforms, MultiCue, AnoMem**"
+    assert f"| {absent} |{5 * ' not run |'}\n" in summary
+    for method in ("ssm", "geometric", "multicue", "anomem"):
+        kept(folder, digits("0", 0.8, method))
+    assert "ot run" not in by_class("one-vs-all", "digits", folder)
+    assert "ot run" not in by_class_summary("one-vs-all", ["digits"], folder)
+
+
+def test_what_others_published_stands_there_without_records_too(tmp_path: Path) -> None:
+    assert "| GeoTrans | 78.7 | all classes |" in by_class("one-vs-all", "cifar100", tmp_path)
+    summary = by_class_summary("one-vs-all", ["retinal-oct"], tmp_path)
+    assert "| OCT2017 | SSM, as published | – | NORMAL | 98.3 | – | – |" in summary
+    assert "not measured by us: SSM (Huang et al. 2022 (SSM))." in summary
 
 
 def test_what_was_set_by_hand_is_no_headline_and_stands_beside_the_default(tmp_path: Path) -> None:
@@ -102,9 +122,10 @@ def test_another_encoder_is_a_way_of_its_own_and_what_it_lets_be_no_variant(tmp_
     assert found["class"] == ["AnoMem, 1 pass", f"{named}, 1 pass"]
     assert found["0"] == ["70.0 (60.0–75.0)", "90.0 (80.0–95.0)"]
     summary = by_class_summary("one-vs-all", ["digits"], folder)
-    assert [line.split(" | ")[1] for line in summary.splitlines() if "oddlens" in line] == [
+    assert [line.split(" | ")[1] for line in summary.splitlines() if "**oddlens" in line] == [
         "**oddlens AnoMem**",
         f"**oddlens {named}**",
+        "**oddlens SSM, MultiTask, GeometricTransforms, MultiCue**",
     ]
     told = [line for line in variants("digits", folder).splitlines() if "AnoMem" in line]
     assert [line.split(" | ")[4] for line in told] == ["90.0", "95.0"]
@@ -161,6 +182,25 @@ def test_the_error_is_given_at_the_same_budget_in_the_same_precision(tmp_path: P
     assert "| **oddlens MultiTask** | 5 min |" in told
 
 
+def test_of_equals_the_latest_is_the_headline(tmp_path: Path) -> None:
+    gpu = {"hardware": {"device": "NVIDIA H100"}}
+    folder = kept(tmp_path, digits("0", 0.8), digits("0", 0.9, provenance=gpu))
+    (shown,) = headlines("one-vs-all", "digits", folder)
+    assert shown.configuration.device == "NVIDIA H100"
+
+
+def test_the_error_is_relative_to_a_run_with_classes_in_common(tmp_path: Path) -> None:
+    timed: dict[str, Any] = {"minutes": 5.0, "epochs": None}
+    folder = kept(
+        tmp_path,
+        *(digits("1", 0.9, **timed), digits("0", 0.8)),
+        digits("0", 0.9, "multicue", **timed),
+    )
+    assert rows(by_class("one-vs-all", "digits", folder))["error, relative to MultiTask"][2:] == [
+        "0.50"
+    ]
+
+
 def test_the_summary_has_one_row_a_method(tmp_path: Path) -> None:
     file = RecordFile(tmp_path / "one_vs_all_fashion_mnist.jsonl")
     for minutes, target, auroc in ((5.0, "bag", 0.9), (5.0, "coat", 0.8), (9.0, "bag", 0.7)):
@@ -190,3 +230,5 @@ def test_several_data_sets_stand_below_one_another_and_copies_apart(tmp_path: Pa
     other.append(made("Crow", **{**about, "data": "cub200"}))
     assert every_set("style", tmp_path).count("records in `") == 2
     assert "Serif" not in every_set("style", tmp_path, "cub200")
+    table = every_set("style", tmp_path, needed=["folder:fonts"])
+    assert "**folder:fonts**\n\n| class | AUROC |\n| --- | --- |\n| all | not run |" in table

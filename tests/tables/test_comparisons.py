@@ -41,18 +41,31 @@ def test_the_same_minutes_on_other_threads_are_told(tmp_path: Path) -> None:
     assert "| 5 min, 1 thread against 5 min, 2 threads |" in comparisons(tmp_path)
 
 
-def test_the_longest_that_both_were_given_is_compared(tmp_path: Path) -> None:
+Run = tuple[str, float, str, int]
+"""Method, minutes, precision, how many classes."""
+LONGEST: list[Run] = [
+    *(("multitask", 10.0, "bf16", 1), ("multitask", 5.0, "bf16", 1), ("multitask", 2.0, "bf16", 1)),
+    *(("multicue", 10.0, "32", 1), ("multicue", 5.0, "bf16", 1), ("multicue", 2.0, "bf16", 1)),
+]
+WIDEST: list[Run] = [
+    *(("multitask", 5.0, "bf16", 2), ("multitask", 10.0, "bf16", 1)),
+    *(("multicue", 10.0, "bf16", 2), ("multicue", 5.0, "bf16", 1)),
+]
+
+
+@pytest.mark.parametrize(("runs", "length"), [(LONGEST, "5"), (WIDEST, "10")])
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_longest_that_both_were_given_is_compared(
+    tmp_path: Path, runs: list[Run], length: str, turned: bool
+) -> None:
     file = RecordFile(tmp_path / "one_vs_all_digits.jsonl")
-    runs: list[tuple[str, float, str]] = [
-        *(("multitask", 10.0, "bf16"), ("multitask", 5.0, "bf16"), ("multitask", 2.0, "bf16")),
-        *(("multicue", 10.0, "32"), ("multicue", 5.0, "bf16"), ("multicue", 2.0, "bf16")),
-    ]
-    for method, minutes, precision in runs:
+    for method, minutes, precision, classes in runs[::-1] if turned else runs:
         fit = {"precision": precision}
         about: dict[str, Any] = {"method": method, "minutes": minutes, "epochs": None, "fit": fit}
-        file.append(made("0", data="digits", **about))
+        for target in range(classes):
+            file.append(made(str(target), data="digits", **about))
     (row,) = [line for line in comparisons(tmp_path).splitlines() if "MultiTask" in line]
-    assert "| 5 min |" in row
+    assert f"| {length} min |" in row
 
 
 def test_without_a_pair(tmp_path: Path) -> None:

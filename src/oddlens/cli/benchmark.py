@@ -64,7 +64,7 @@ def benchmark(
         typer.Option(
             "--download",
             help="Fetch what is not there yet into --root (and --odd-root): fashion-mnist, mnist, "
-            "cifar10, cifar100, svhn.",
+            "cifar10, cifar100, svhn, cub200.",
         ),
     ] = False,
     preset: Annotated[
@@ -300,8 +300,6 @@ def _fitting(kind: type[Detector], given: dict[str, Any], content: Content) -> d
     flips, jitter = fitting_flips(content), fitting_jitter(content)
     if "jitter" in known and jitter:
         given.setdefault("jitter", jitter)
-    if "mirrored" in known and fitting_mirrored(content, given.get("subject")):
-        given.setdefault("mirrored", True)
     if "flips" in known and "flips" not in given:
         switch = isinstance(known["flips"].default, bool)
         given["flips"] = flips != "none" if switch else flips
@@ -309,6 +307,8 @@ def _fitting(kind: type[Detector], given: dict[str, Any], content: Content) -> d
             kind(**given)
         except UsageError:  # of GeoTrans, mirroring is one of the questions
             given["flips"] = "none"
+    if "mirrored" in known and fitting_mirrored(given["flips"], given.get("subject")):
+        given.setdefault("mirrored", True)
     return given
 
 

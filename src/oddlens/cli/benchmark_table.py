@@ -113,5 +113,6 @@ def _published_rows(others: Sequence[Published]) -> Iterator[list[str]]:
 
     for other in others:
         source = f"{other.source}; {other.note}" if other.note else other.source
-        who = ", ".join(filter(None, (other.who, told(other.setting))))
-        yield [f"published: {who}, all classes", percent(other.mean), "", "", source]
+        who = ", ".join(filter(None, (other.who, told(other.setting), other.of)))
+        more = [f"{name} {percent(value)}" for name, value in other.more.items()]
+        yield [f"published: {who}", percent(other.mean), "", "", "; ".join([*more, source])]

@@ -153,7 +153,7 @@ def _budgets(comparison: Comparison) -> str:
 
 def _length(one: Configuration) -> str:
     if one.minutes is not None:
-        return f"{one.minutes:g} min"
+        return f"{one.minutes:g} min{', float32' if one.precision == '32' else ''}"
     return "its own length" if one.epochs is None else f"{one.epochs} epochs"
 
 

@@ -241,6 +241,11 @@ class AnoMemOptions(DetectorOptions):
                 "subject=kind is judged on a pretrained encoder: add encoder=efficientnet_lite0, "
                 "or leave it out, since an encoder that is trained learns a kind as it is"
             )
+        if self.mirrored and not self.frozen:
+            raise ValueError(
+                "mirrored=true is for a pretrained encoder: one that is trained learns of mirror "
+                "images by flips=horizontal"
+            )
         if self.subject == "kind" and set(self.scaled_by or ()) - {"metric"}:
             raise ValueError(
                 "scaled_by of subject=kind can be metric, or nothing: an image as a whole has "

@@ -170,7 +170,6 @@ def _known(members: Mapping[str, Detector]) -> list[KnownImages]:
 
 def _account(ensemble: Ensemble, parts: Division, skipped: int, seconds: float) -> None:
     members = ensemble.named_members
-    trained = {each.provenance.get("precision") for each in members.values()}
     report: dict[str, Any] = {
         "steps": sum(each.fit_report.get("steps", 0) for each in members.values()),
         "seconds": round(seconds, 1),
@@ -182,9 +181,11 @@ def _account(ensemble: Ensemble, parts: Division, skipped: int, seconds: float) 
             each.fit_report.get("labelled_anomalies", 0) for each in members.values()
         ),
         "skipped": skipped,
-        "precision": "bf16" if "bf16" in trained else "32",
         "lowest_false_alarm_rate": 1 / (len(parts.calibration) + 1),
     }
+    precisions = {each.provenance.get("precision") for each in members.values()} - {None}
+    if precisions:  # the arithmetic of those that had the most of a budget of minutes
+        report["precision"] = "bf16" if "bf16" in precisions else "32"
     ensemble.fit_report = report
     ensemble.provenance = {
         "oddlens": oddlens.__version__,

@@ -18,18 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from oddlens.errors import DataError, UsageError
-from oddlens.evaluation.intervals import (
-    CONFIDENCE,
-    REPLICATES,
-    Interval,
-    check_options,
-    percentiles,
-)
+from oddlens.evaluation.bootstrap import bootstrap
+from oddlens.evaluation.intervals import CONFIDENCE, REPLICATES, Interval
 from oddlens.evaluation.metrics import Floats, check_scores, threshold_steps
 
 BPCER = 0.05
@@ -77,8 +73,7 @@ def rates_at(
         UsageError: the threshold is not a number.
     """
     values, truth, names = _checked(scores, labels, kinds)
-    if np.isnan(threshold):
-        raise UsageError("threshold is not a number: give one, or infinity")
+    _check_threshold(threshold)
     passed = values < threshold
     return AttackRates(
         bpcer=float((~passed[~truth]).mean()),
@@ -177,9 +172,8 @@ def attack_intervals(
 ) -> dict[str, Interval]:
     """Stratified percentile bootstrap over presentations: bona fide ones, and each kind apart.
 
-    Each replicate draws as many of each kind as there are. The given ``threshold`` stays as it is;
-    that of "APCER at 5 % BPCER" is found anew in each replicate. Widened to the metric itself as
-    `oddlens.evaluation.intervals.image_intervals`.
+    The given ``threshold`` stays as it is; that of "APCER at 5 % BPCER" is found anew in each
+    replicate. See `oddlens.evaluation.bootstrap.bootstrap`.
 
     Args:
         scores: (N,) finite numbers, higher = more anomalous.
@@ -192,53 +186,42 @@ def attack_intervals(
         confidence: share of replicates inside, in (0, 1).
 
     Returns:
-        Intervals under ``eer``, ``apcer_at_bpcer``, ``apcer_at_bpcer_pooled``, ``apcer``,
-        ``bpcer`` and ``acer``, the last three at ``threshold``.
+        Intervals under ``eer``, ``apcer_at_bpcer``, ``apcer_at_bpcer_pooled``, ``apcer_at_bpcer of
+        <kind>`` for each kind, ``apcer``, ``bpcer`` and ``acer``, the last three at ``threshold``.
 
     Raises:
         DataError: as ``rates_at``.
         UsageError: an option is out of range.
     """
-    check_options(replicates, confidence)
     values, truth, names = _checked(scores, labels, kinds)
-    fixed = rates_at(values, truth, kinds, threshold)
-    curve = rates_at_bpcer(values, truth, kinds, bpcer)
-    points = {
-        "eer": equal_error_rate(values, truth),
-        "apcer_at_bpcer": curve.apcer,
-        "apcer_at_bpcer_pooled": curve.pooled,
-        "apcer": fixed.apcer,
-        "bpcer": fixed.bpcer,
-        "acer": fixed.acer,
-    }
-    strata = [~truth, *(truth & (names == kind) for kind in np.unique(names[truth]))]
-    rng = np.random.default_rng(seed)
-    drawn = [
-        _replicate([rng.choice(values[one], int(one.sum())) for one in strata], threshold, bpcer)
-        for _ in range(replicates)
-    ]
-    return {
-        name: percentiles(np.array([one[name] for one in drawn]), point, confidence)
-        for name, point in points.items()
-    }
+    _check_threshold(threshold)
+    _check_bpcer(bpcer)
+    found = [str(kind) for kind in np.unique(names[truth])]
+    groups = [values[~truth], *(values[truth & (names == kind)] for kind in found)]
+    measure = partial(_rates, kinds=found, threshold=threshold, bpcer=bpcer)
+    return bootstrap(groups, measure, replicates=replicates, seed=seed, confidence=confidence)
 
 
-def _replicate(strata: Sequence[Floats], threshold: float, bpcer: float) -> dict[str, float]:
-    """The metrics of one resampled set: bona fide scores first, then those of each kind."""
-    bona_fide, *attacks = strata
+def _rates(
+    groups: Sequence[Floats], kinds: Sequence[str], threshold: float, bpcer: float
+) -> dict[str, float]:
+    """The metrics of bona fide scores, which come first, and of those of each kind of attack."""
+    bona_fide, *attacks = groups
     pooled = np.concatenate(attacks)
     labels = np.repeat([False, True], [len(bona_fide), len(pooled)])
     every = np.concatenate([bona_fide, pooled])
     limit = threshold_at_bpcer(every, labels, bpcer)
+    passed = [float((kind < limit).mean()) for kind in attacks]
     apcer = max(float((kind < threshold).mean()) for kind in attacks)
     wrong = float((bona_fide >= threshold).mean())
     return {
         "eer": equal_error_rate(every, labels),
-        "apcer_at_bpcer": max(float((kind < limit).mean()) for kind in attacks),
+        "apcer_at_bpcer": max(passed),
         "apcer_at_bpcer_pooled": float((pooled < limit).mean()),
         "apcer": apcer,
         "bpcer": wrong,
         "acer": (apcer + wrong) / 2,
+        **{f"apcer_at_bpcer of {kind}": x for kind, x in zip(kinds, passed, strict=True)},
     }
 
 
@@ -255,6 +238,11 @@ def _checked(
     if len(kinds) != len(values):
         raise DataError(f"there are {len(values)} scores, but {len(kinds)} kinds: give one each")
     return values, truth, np.array(list(kinds), dtype=np.str_)
+
+
+def _check_threshold(threshold: float) -> None:
+    if np.isnan(threshold):
+        raise UsageError("threshold is not a number: give one, or infinity")
 
 
 def _check_bpcer(bpcer: float) -> None:

@@ -142,7 +142,7 @@ def compare(
     if not found:
         raise DataError(
             f"{first} and {second} were never measured on the same class of the same data by the "
-            "same protocol, with the same seed, test images and kind of machine"
+            "same protocol, with the same seed, test images, budget and kind of machine"
         )
     return found
 

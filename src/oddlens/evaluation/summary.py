@@ -10,6 +10,7 @@ from importlib.resources import files
 from statistics import fmean, stdev
 from typing import Any
 
+from oddlens.ensemble.ensemble import names_of
 from oddlens.evaluation.protocols import PROTOCOLS, get_protocol
 from oddlens.evaluation.records import Record
 from oddlens.images.catalogue import CATALOGUE
@@ -49,8 +50,9 @@ class Configuration:
         config: likewise; defaults change with versions. An option that a version added does not
             part records that it would not have changed.
         device: the GPU's name or ``cpu``: the tiers are never mixed.
-        precision: ``"32"`` where minutes were spent in float32, which buy a third of the steps that
-            they buy in bfloat16. Empty elsewhere, and where the length was not in minutes.
+        precision: ``"32"`` where minutes were spent in float32, which buy fewer steps than in
+            bfloat16 (a third of them, or three quarters). Empty elsewhere, and where the length
+            was not in minutes.
     """
 
     protocol: str
@@ -70,8 +72,9 @@ class Configuration:
     @classmethod
     def of(cls, record: Record) -> Configuration:
         """The configuration of one record."""
-        # Records that do not tell it are of machines with bfloat16.
-        slow = record.minutes is not None and record.fit.get("precision", "bf16") == "32"
+        # Records from before it was told are taken for bfloat16 unless float32 was asked for.
+        told = record.fit.get("precision", record.config.get("precision"))
+        slow = record.minutes is not None and told == "32"
         return cls(
             record.protocol,
             record.data,
@@ -101,17 +104,27 @@ _OF_ANOMALIES = ("distance_weight",)
 def _filled(record: Record) -> dict[str, Any]:
     """A record's configuration: options that came later and change nothing for it are filled in.
 
-    Those that say nothing for it are left out.
+    Those that say nothing for it are left out. Of an ensemble, member by member.
     """
     labelled = record.fit.get("labelled_anomalies", 0) > 0
+    if "," not in record.method:
+        return _filled_options(record.method, record.config, labelled=labelled)
+    methods = record.method.split(",")
+    member = dict(zip(names_of(methods), methods, strict=True))
+    return {
+        name: _filled_options(member.get(name, ""), options, labelled=labelled)
+        for name, options in record.config.items()
+    }
+
+
+def _filled_options(method: str, config: Mapping[str, Any], *, labelled: bool) -> dict[str, Any]:
     later = {
         name: value
-        for name, value in _LATER.get(record.method, {}).items()
+        for name, value in _LATER.get(method, {}).items()
         if not (labelled and name in _OF_ANOMALIES)
     }
-    idle = _OF_FROZEN if record.config.get("encoder") in _TRAINED else ()
-    config = {name: value for name, value in record.config.items() if name not in idle}
-    return {**later, **config}
+    idle = _OF_FROZEN if config.get("encoder") in _TRAINED else ()
+    return {**later, **{name: value for name, value in config.items() if name not in idle}}
 
 
 def _hashes_targets(protocol: str) -> bool:
@@ -190,23 +203,27 @@ class Published:
     Attributes:
         protocol, data: what it is of.
         who: the method.
-        mean: AUROC over all classes, in [0, 1].
+        mean: AUROC of images, in [0, 1]; None where it is not told.
         classes: AUROC by class, where known.
         source: where the number is from.
         note: what makes it differ from ours.
         setting: of the protocol, as in ``Record``, as far as it is told.
         pretrained: whether it rests on weights that other images taught.
+        of: what ``mean`` and ``more`` are of.
+        more: other metrics in [0, 1], named as in ``Record.more_metrics``.
     """
 
     protocol: str
     data: str
     who: str
-    mean: float
+    mean: float | None
     source: str
     classes: dict[str, float]
     note: str = ""
     setting: dict[str, Any] = field(default_factory=dict)
     pretrained: bool = False
+    of: str = "all classes"
+    more: dict[str, float] = field(default_factory=dict)
 
 
 @cache

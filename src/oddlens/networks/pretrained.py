@@ -3,7 +3,7 @@
 A saved detector is JSON and tensors, never code, so that it can name its encoder but not contain
 it: whoever plugs in a module registers it under a name, before fitting and before loading.
 
-The weights of the encoder are saved with the detector (2.9 MB for EfficientNet-Lite0, 12 MB with
+The weights of the encoder are saved with the detector (2.8 MB for EfficientNet-Lite0, 12 MB with
 its stages of stride 32; our choice): a saved detector then scores the same whatever weights are
 published later, needs neither the extra nor a download to be loaded, and its digest covers them.
 The code comes from elsewhere: a model of timm asks for timm when it is loaded, a registered one for

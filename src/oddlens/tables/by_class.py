@@ -7,8 +7,9 @@ from pathlib import Path
 from statistics import fmean
 
 from oddlens.evaluation.protocols import PROTOCOLS
-from oddlens.evaluation.summary import Summary, percent, published, told
+from oddlens.evaluation.summary import Published, Summary, percent, published, told
 from oddlens.images.catalogue import CATALOGUE
+from oddlens.tables.beside import figures_of, not_run, sources_of, told_not_run
 from oddlens.tables.cells import NOT_RUN, UNKNOWN, markdown, measured, milliseconds, seeds_of
 from oddlens.tables.provenance import told_origin
 from oddlens.tables.told import (
@@ -41,7 +42,8 @@ def every_one(_: Summary) -> bool:
 def by_class(protocol: str, data: str, folder: Path, shown: Shown = every_one) -> str:
     """Every class and the mean, of each method as it comes, and what others published.
 
-    A cell of one seed has its 95 % interval, one of several their deviation.
+    A cell of one seed has its 95 % interval, one of several their deviation. Methods without any
+    record are named below.
 
     Args:
         protocol: one-vs-all, style or another that has classes.
@@ -53,14 +55,15 @@ def by_class(protocol: str, data: str, folder: Path, shown: Shown = every_one) -
     found = [each for each in every if shown(each) and as_it_comes(each)]
     file = file_of(protocol, data, folder)
     if not found:
-        return f"{markdown(['class', 'AUROC'], [['all', NOT_RUN]])}\n\n{told_origin([], file)}"
+        absent = [markdown(["class", "AUROC"], [["all", NOT_RUN]]), _others(protocol, data)]
+        return "\n\n".join(filter(None, [*absent, told_origin([], file)]))
     copies = list(dict.fromkeys(_copy(each) for each in found))
     parts: list[str] = []
     for copy in copies:
         mine = [each for each in found if _copy(each) == copy]
         parts += [f"**{' '.join(filter(None, copy))}**"] if len(copies) > 1 else []
         parts.append(_classes(mine, data))
-    parts += [_others(protocol, data), told_origin(found, file)]
+    parts += [told_not_run(every), _others(protocol, data), told_origin(found, file)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -93,7 +96,8 @@ def _classes(found: Sequence[Summary], data: str) -> str:
 
 
 def _of_class(summary: Summary, target: str) -> str:
-    return measured([each for each in summary.records if each.target == target], "image_auroc")
+    mine = [each for each in summary.records if each.target == target]
+    return measured(mine, "image_auroc") if mine else NOT_RUN
 
 
 SUMMARY = ("data", "detector", "budget", "classes", "mean AUROC", "ms an image", "seeds")
@@ -103,6 +107,7 @@ def by_class_summary(protocol: str, sets: Sequence[str], folder: Path) -> str:
     """One row a method and data set, as it comes, and the published means beside it.
 
     Of several budgets the one with the most classes, then the longest, then on the faster machine.
+    Methods without any record share a row.
 
     Args:
         protocol: as of ``by_class``.
@@ -111,19 +116,20 @@ def by_class_summary(protocol: str, sets: Sequence[str], folder: Path) -> str:
     """
     rows: list[list[str]] = []
     origins: list[str] = []
+    others: list[Published] = []
     for data in dict.fromkeys([*sets, *data_sets(protocol, folder)]):
         found = headlines(protocol, data, folder)
         title = data_title(data)
         if not found:
             rows.append([title, *[NOT_RUN] * (len(SUMMARY) - 1)])
         rows += [_summary_row(one, title, data) for one in found]
-        for other in published(protocol, data):
-            mean = percent(other.mean)
-            rows.append(
-                [title, f"{other.who}, as published", UNKNOWN, "all", mean, UNKNOWN, UNKNOWN]
-            )
+        if found and (absent := not_run(summaries_of(protocol, data, folder))):
+            rows.append([title, f"**oddlens {absent}**", *[NOT_RUN] * (len(SUMMARY) - 2)])
+        rows += [_summary_of(other, title) for other in published(protocol, data)]
+        others += published(protocol, data)
         origins.append(told_origin(found, file_of(protocol, data, folder)))
-    return "\n\n".join([markdown(SUMMARY, rows), *origins])
+    told_by = sources_of(others, notes=False)
+    return "\n\n".join([markdown(SUMMARY, rows), *filter(None, [told_by]), *origins])
 
 
 def headlines(protocol: str, data: str, folder: Path) -> list[Summary]:
@@ -140,7 +146,7 @@ def lengths(protocol: str, data: str, folder: Path) -> list[list[Summary]]:
     for one in summaries_of(protocol, data, folder):
         if as_it_comes(one):
             found.setdefault((titled(one), one.configuration.data_sha256), []).append(one)
-    return [sorted(each, key=_weight, reverse=True) for each in found.values()]
+    return [sorted(each, key=weight)[::-1] for each in found.values()]  # of equals the latest first
 
 
 def _summary_row(one: Summary, title: str, data: str) -> list[str]:
@@ -153,6 +159,12 @@ def _summary_row(one: Summary, title: str, data: str) -> list[str]:
         some_classes(names, known) if known else f"{len(names)}",
         *(mean_of(one, names), milliseconds(one.records), seeds_of(one.records)),
     ]
+
+
+def _summary_of(other: Published, title: str) -> list[str]:
+    of = "all" if other.of == "all classes" else other.of
+    figures = figures_of(other, ["image_auroc"])
+    return [title, f"{other.who}, as published", UNKNOWN, of, *figures, UNKNOWN, UNKNOWN]
 
 
 VARIANTS = ("method", "options", "budget", "classes", "AUROC", "each cue alone", "seeds")
@@ -205,7 +217,8 @@ def _place(summary: Summary) -> tuple[str, str, str]:
     return summary.configuration.method, budget(summary), ", ".join(summary.classes)
 
 
-def _weight(summary: Summary) -> tuple[int, float, bool]:
+def weight(summary: Summary) -> tuple[int, float, bool]:
+    """What a headline goes by: classes, length, and whether minutes were spent in bfloat16."""
     one = summary.configuration
     length = one.minutes or float(one.epochs or 0)
     return len(summary.classes), length, one.precision != "32"
@@ -228,28 +241,41 @@ def _ratio(summary: Summary, every: Sequence[Summary]) -> str:
     ]
     if not references or summary in references:
         return ""
-    references.sort(key=lambda one: budget(one) != budget(summary))
-    classes = [each for each in summary.classes if each in references[0].classes]
+    classes: list[str] = []
+    for reference in sorted(references, key=lambda one: budget(one) != budget(summary)):
+        if classes := [each for each in summary.classes if each in reference.classes]:
+            break
     if not classes:
         return ""
-    errors = [
-        1 - fmean(one.classes[each].mean for each in classes) for one in (summary, references[0])
-    ]
+    errors = [1 - fmean(one.classes[each].mean for each in classes) for one in (summary, reference)]
     return f"{errors[0] / errors[1]:.2f}" if errors[1] else ""
 
 
 def _others(protocol: str, data: str) -> str:
     rows = [
-        [each.who, percent(each.mean), each.source + (f"; {each.note}" if each.note else "")]
+        [
+            *(each.who, *figures_of(each, ["image_auroc"]), each.of),
+            each.source + (f"; {each.note}" if each.note else ""),
+        ]
         for each in published(protocol, data)
     ]
-    return markdown(["published, not ours", "mean of all classes", "source"], rows) if rows else ""
+    return markdown(["published, not ours", "AUROC", "mean of", "source"], rows) if rows else ""
 
 
-def every_set(protocol: str, folder: Path, data: str | None = None) -> str:
-    """The table of each data set of a protocol, one below the other."""
+def every_set(
+    protocol: str, folder: Path, data: str | None = None, needed: Sequence[str] = ()
+) -> str:
+    """The table of each data set of a protocol, one below the other.
+
+    Args:
+        protocol: as of ``by_class``.
+        folder: of the records.
+        data: only this one.
+        needed: those that are told even where they were not run.
+    """
     assert protocol in PROTOCOLS
-    sets = [data] if data is not None else data_sets(protocol, folder)
+    found = [*data_sets(protocol, folder), *needed] if data is None else [data]
+    sets = list(dict.fromkeys(found))
     if not sets:
         absent = folder / f"{protocol.replace('-', '_')}_*.jsonl"
         table = markdown(["class", "AUROC"], [["all", NOT_RUN]])

@@ -1,7 +1,7 @@
 """Which method is better, over classes: every pair of methods as they come, measured alike.
 
-Of methods that were run with several budgets, it is the first that they share: of those with the
-most classes the longest.
+Of methods that were run with several budgets, it is the budget in which they share the most
+classes; of several such the longest.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from oddlens.errors import DataError
 from oddlens.evaluation.compare import Comparison, compare
 from oddlens.evaluation.summary import Summary
-from oddlens.tables.by_class import lengths
+from oddlens.tables.by_class import lengths, weight
 from oddlens.tables.cells import NOT_RUN, UNKNOWN, distinct, markdown
 from oddlens.tables.provenance import named, told_origin
 from oddlens.tables.told import budget, data_sets, data_title, file_of, titled
@@ -32,7 +32,7 @@ def comparisons(folder: Path) -> str:
     for protocol in PROTOCOLS:
         for data in data_sets(protocol, folder):
             pairs = combinations(lengths(protocol, data, folder), 2)
-            found = [each for pair in pairs if (each := _first_alike(*pair)) is not None]
+            found = [each for pair in pairs if (each := _best_alike(*pair)) is not None]
             rows += [_row(*pair, each) for pair, each in found]
             if found:
                 shown = list({id(one): one for pair, _ in found for one in pair}.values())
@@ -45,14 +45,18 @@ def comparisons(folder: Path) -> str:
     return "\n\n".join([table, *(origins or [absent])])
 
 
-def _first_alike(
-    one: Sequence[Summary], other: Sequence[Summary]
+def _best_alike(
+    some: Sequence[Summary], others: Sequence[Summary]
 ) -> tuple[tuple[Summary, Summary], Comparison] | None:
-    """The first pair that was measured alike."""
-    for pair in product(one, other):
-        if (found := _compared(*pair)) is not None:
-            return pair, found
-    return None
+    """The pair that was measured alike on the most classes, then for the longest."""
+    found = [
+        (pair, comparison)
+        for pair in product(some, others)
+        if (comparison := _compared(*pair)) is not None
+    ]
+    return max(
+        found, key=lambda each: (len(each[1].classes), *weight(each[0][0])[1:]), default=None
+    )
 
 
 def _compared(one: Summary, other: Summary) -> Comparison | None:

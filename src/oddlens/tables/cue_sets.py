@@ -8,6 +8,7 @@ from statistics import fmean
 
 from oddlens.evaluation.records import Record
 from oddlens.evaluation.summary import Summary, percent
+from oddlens.tables.by_class import weight
 from oddlens.tables.cells import NOT_RUN, UNKNOWN, markdown
 from oddlens.tables.provenance import told_origin
 from oddlens.tables.told import file_of, set_by_hand, summaries_of, title_of
@@ -33,7 +34,7 @@ def cue_sets(data: str, method: str, folder: Path) -> str:
     if not found:
         table = markdown(["cues", "fusion", "AUROC"], [["all", "", NOT_RUN]])
         return f"{table}\n\n{told_origin([], file_of(PROTOCOL, data, folder))}"
-    longest = max(found, key=lambda each: (len(each.classes), each.configuration.minutes or 0))
+    longest = max(found, key=weight)
     classes = list(longest.classes)
     fusion = str(longest.records[0].config["fusion"])
     rows = []

@@ -196,6 +196,8 @@ def others(data: str) -> dict[tuple[str, str], dict[float, float]]:
     found: dict[tuple[str, str], dict[float, float]] = {}
     every: Iterable[Published] = published(PROTOCOL, data)
     for other in every:
+        if other.mean is None:
+            continue
         source = other.source + (f"; {other.note}" if other.note else "")
         found.setdefault((other.who, source), {})[float(other.setting["gamma"])] = other.mean
     return found

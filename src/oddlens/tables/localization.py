@@ -7,7 +7,8 @@ from pathlib import Path
 from statistics import fmean
 
 from oddlens.evaluation.records import Record
-from oddlens.evaluation.summary import Summary
+from oddlens.evaluation.summary import Published, Summary, published
+from oddlens.tables.beside import figures_of, sources_of
 from oddlens.tables.cells import (
     NOT_RUN,
     UNKNOWN,
@@ -28,12 +29,32 @@ HEADERS = (
 )
 
 
-def localization(folder: Path, data: str | None = None) -> str:
-    """A row for each category, method and budget; one for the mean of several categories."""
-    found = found_of(PROTOCOL, folder, data)
-    rows = [row for each, every in found for one in every for row in _rows(data_title(each), one)]
+def localization(folder: Path, data: str | None = None, needed: Sequence[str] = ()) -> str:
+    """A row for each category, method and budget; means of several categories, and of others.
+
+    Args:
+        folder: of the records.
+        data: only this data set.
+        needed: data sets that are told even where they were not run.
+    """
+    found = found_of(PROTOCOL, folder, data, needed)
+    rows: list[list[str]] = []
+    others: list[Published] = []
+    for each, every in found:
+        title, theirs = data_title(each), published(PROTOCOL, each)
+        ours = [row for one in every for row in _rows(title, one)]
+        rows += ours or [[title, *[NOT_RUN] * (len(HEADERS) - 1)]]
+        rows += [_of_others(title, one) for one in theirs]
+        others += theirs
     table = markdown(HEADERS, rows or [[NOT_RUN] * len(HEADERS)])
-    return f"{table}\n\n{origins(PROTOCOL, folder, found)}"
+    last = [sources_of(others), origins(PROTOCOL, folder, found)]
+    return "\n\n".join(filter(None, [table, *last]))
+
+
+def _of_others(title: str, other: Published) -> list[str]:
+    figures = figures_of(other, FIGURES)
+    who = f"{other.who}, as published"
+    return [title, other.of, who, UNKNOWN, *figures, UNKNOWN, UNKNOWN]
 
 
 def _rows(title: str, summary: Summary) -> list[list[str]]:

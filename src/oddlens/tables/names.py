@@ -24,13 +24,24 @@ Of = Callable[[Path, str], str]
 
 SUMMARY = ("fashion-mnist", "cifar10")
 """The data sets that the summary of one-vs-all tells of even where they were not run."""
+OTHERS = ("cifar100", "retinal-oct")
+"""Likewise, for what others published of them."""
+STYLES = ("folder:fonts",)
+"""Likewise of style: what ``oddlens fonts --out fonts`` draws."""
+PAIRS = (("cifar10", "fashion-mnist"), ("cifar10", "textures"), ("cifar10", "cifar100"))
+"""Likewise of out-of-distribution: the normal data set, and the odd one."""
+PARTS = ("mvtec", "magnetic-tile")
+"""Likewise of localization."""
+FACES = ("wmca", "siw-m")
+"""Likewise of presentation attacks."""
 
 WHOLE: dict[str, Rendered] = {
-    "one_vs_all_summary": partial(by_class_summary, "one-vs-all", SUMMARY),
-    "style": partial(every_set, "style"),
-    "out_of_distribution": out_of_distribution,
-    "presentation_attack": presentation_attack,
-    "localization": localization,
+    "one_vs_all_summary": partial(by_class_summary, "one-vs-all", (*SUMMARY, *OTHERS)),
+    "style": partial(every_set, "style", needed=STYLES),
+    "style_summary": partial(by_class_summary, "style", STYLES),
+    "out_of_distribution": partial(out_of_distribution, needed=PAIRS),
+    "presentation_attack": partial(presentation_attack, needed=FACES),
+    "localization": partial(localization, needed=PARTS),
     "comparisons": comparisons,
     "seed_noise": seed_noise_table,
 }
@@ -45,6 +56,7 @@ ONE: dict[str, Of] = {
     "localization": localization,
     "variants": lambda folder, data: variants(data, folder),
     "cue_sets_multicue": lambda folder, data: cue_sets(data, "multicue", folder),
+    "cue_sets_multitask": lambda folder, data: cue_sets(data, "multitask", folder),
 }
 """Tables of one data set: the name of one is one of these, ``_`` and the data set's."""
 

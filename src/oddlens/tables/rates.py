@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from oddlens.evaluation.summary import Summary
+from oddlens.evaluation.summary import Published, Summary, published
+from oddlens.tables.beside import figures_of, sources_of, told_not_run
 from oddlens.tables.cells import (
     NOT_RUN,
     UNKNOWN,
@@ -24,10 +25,10 @@ Found = list[tuple[str, list[Summary]]]
 """The tables of each data set, by its name."""
 
 
-def found_of(protocol: str, folder: Path, data: str | None) -> Found:
-    """What was run: on one data set, or on all that there are records of."""
-    sets = data_sets(protocol, folder) if data is None else [data]
-    return [(each, summaries_of(protocol, each, folder)) for each in sets]
+def found_of(protocol: str, folder: Path, data: str | None, needed: Sequence[str] = ()) -> Found:
+    """What was run: on one data set, or on those needed and all that there are records of."""
+    sets = [*needed, *data_sets(protocol, folder)] if data is None else [data]
+    return [(each, summaries_of(protocol, each, folder)) for each in dict.fromkeys(sets)]
 
 
 def origins(protocol: str, folder: Path, found: Found) -> str:
@@ -43,31 +44,63 @@ OUT_OF_DISTRIBUTION = (
 )
 
 
-def out_of_distribution(folder: Path, data: str | None = None) -> str:
-    """A row for each pair of data sets, method and budget.
+def out_of_distribution(
+    folder: Path, data: str | None = None, needed: Sequence[tuple[str, str]] = ()
+) -> str:
+    """A row for each pair of data sets, method and budget; methods without any record are named.
 
     FPR at 95 % TPR takes normal images as the positive ones, as ODIN has it; the column behind it
-    takes the odd ones. Lower is better in both.
+    takes the odd ones. Lower is better in both. Records from before they had intervals are shown
+    without.
+
+    Args:
+        folder: of the records.
+        data: only with this one as the normal one.
+        needed: pairs, the normal one first, that are told even where they were not run.
     """
-    found = found_of(OOD, folder, data)
-    rows = [
-        [
-            *(data_title(each), _odd(one), f"**oddlens {titled(one)}**", budget(one)),
-            *(measured(one.records, name) for name in _OOD),
-            *(milliseconds(one.records), seeds_of(one.records)),
-        ]
-        for each, every in found
-        for one in every
+    found = found_of(OOD, folder, data, [normal for normal, _ in needed])
+    rows: list[list[str]] = []
+    absent: list[str] = []
+    others: list[Published] = []
+    for each, every in found:
+        names = [*map(_odd, every), *(odd for normal, odd in needed if normal == each)]
+        for odd in dict.fromkeys(names):
+            mine = [one for one in every if _odd(one) == odd]
+            pair = [data_title(each), data_title(odd)]
+            rows += [_of_pair(pair, one) for one in mine] or [_not_run(OUT_OF_DISTRIBUTION, *pair)]
+            absent += [told_not_run(mine, f"on {' against '.join(pair)}")] if mine else []
+            theirs = [one for one in published(OOD, each) if one.setting["odd"] == odd]
+            rows += [_of_others(one, pair, _OOD) for one in theirs]
+            others += theirs
+    rows = rows or [_not_run(OUT_OF_DISTRIBUTION)]
+    parts = [markdown(OUT_OF_DISTRIBUTION, rows), " ".join(filter(None, absent))]
+    parts.append(sources_of(others))
+    return "\n\n".join(filter(None, [*parts, origins(OOD, folder, found)]))
+
+
+def _of_pair(pair: Sequence[str], summary: Summary) -> list[str]:
+    return [
+        *(*pair, f"**oddlens {titled(summary)}**", budget(summary)),
+        *(measured(summary.records, name) for name in _OOD),
+        *(milliseconds(summary.records), seeds_of(summary.records)),
     ]
-    table = markdown(OUT_OF_DISTRIBUTION, rows or [[NOT_RUN] * len(OUT_OF_DISTRIBUTION)])
-    return f"{table}\n\n{origins(OOD, folder, found)}"
+
+
+def _not_run(headers: Sequence[str], *known: str) -> list[str]:
+    return [*known, *[NOT_RUN] * (len(headers) - len(known))]
+
+
+def _of_others(other: Published, of: Sequence[str], names: Sequence[str]) -> list[str]:
+    """A row of what others published: no budget, no milliseconds, no seeds."""
+    who = f"{other.who}, as published"
+    return [*of, who, UNKNOWN, *figures_of(other, names), UNKNOWN, UNKNOWN]
 
 
 _OOD = ("image_auroc", "fpr_at_95_tpr", "false_alarms_at_95_found")
 
 
 def _odd(summary: Summary) -> str:
-    return data_title(str(summary.records[0].setting.get("odd", UNKNOWN)))
+    return str(summary.records[0].setting.get("odd", UNKNOWN))
 
 
 PRESENTATION_ATTACK = (
@@ -79,25 +112,37 @@ _RATES = (
 )
 
 
-def presentation_attack(folder: Path, data: str | None = None) -> str:
-    """A row for each method and budget, and below it one for each kind of attack.
+def presentation_attack(folder: Path, data: str | None = None, needed: Sequence[str] = ()) -> str:
+    """A row for each method and budget, what others published, and a table of kinds of attack.
 
     The last three rates are at the threshold that held-out bona fide training images give, those
     before at one that the test set gives.
+
+    Args:
+        folder: of the records.
+        data: only this data set.
+        needed: data sets that are told even where they were not run.
     """
-    found = found_of(ATTACKS, folder, data)
-    rows = [
-        [
-            *(data_title(each), f"**oddlens {titled(one)}**", budget(one)),
-            *(measured(one.records, name) for name in _RATES),
-            *(milliseconds(one.records), seeds_of(one.records)),
-        ]
-        for each, every in found
-        for one in every
-    ]
-    table = markdown(PRESENTATION_ATTACK, rows or [[NOT_RUN] * len(PRESENTATION_ATTACK)])
+    found = found_of(ATTACKS, folder, data, needed)
+    rows: list[list[str]] = []
+    others: list[Published] = []
+    for each, every in found:
+        title, theirs = data_title(each), published(ATTACKS, each)
+        rows += [_of_attacks(title, one) for one in every] or [_not_run(PRESENTATION_ATTACK, title)]
+        rows += [_of_others(one, [title], _RATES) for one in theirs]
+        others += theirs
+    table = markdown(PRESENTATION_ATTACK, rows or [_not_run(PRESENTATION_ATTACK)])
     kinds = [_kinds(data_title(each), every) for each, every in found]
-    return "\n\n".join([table, *filter(None, kinds), origins(ATTACKS, folder, found)])
+    last = [sources_of(others), origins(ATTACKS, folder, found)]
+    return "\n\n".join(filter(None, [table, *kinds, *last]))
+
+
+def _of_attacks(title: str, summary: Summary) -> list[str]:
+    return [
+        *(title, f"**oddlens {titled(summary)}**", budget(summary)),
+        *(measured(summary.records, name) for name in _RATES),
+        *(milliseconds(summary.records), seeds_of(summary.records)),
+    ]
 
 
 def _kinds(title: str, found: Sequence[Summary]) -> str:

@@ -170,7 +170,7 @@ def _usual(
     kind = get_method(method).Options
     flips = "none" if actual.get("variant") == "geotrans" else fitting_flips(content)
     by_rule: dict[str, Any] = {"flips": flips, "jitter": fitting_jitter(content)}
-    if fitting_mirrored(content, actual.get("subject")):
+    if fitting_mirrored(actual.get("flips", flips), actual.get("subject")):
         by_rule["mirrored"] = True
     given = {name: value for name, value in by_rule.items() if name in kind.model_fields}
     if "flips" in given and isinstance(kind.model_fields["flips"].default, bool):

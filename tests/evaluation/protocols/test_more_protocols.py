@@ -7,14 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import stats
 from sklearn.metrics import roc_curve
 
 from oddlens.detectors import METHODS
 from oddlens.errors import DataError, UsageError
 from oddlens.evaluation.attacks import rates_at, rates_at_bpcer
 from oddlens.evaluation.evaluate import evaluate
+from oddlens.evaluation.metrics import fpr_at_tpr
 from oddlens.evaluation.protocols import PROTOCOLS, Tested, Trial, get_protocol
+from oddlens.evaluation.protocols.out_of_distribution import _rates
 from oddlens.evaluation.records import RecordFile
 from oddlens.evaluation.runner import run_trials
 from oddlens.evaluation.summary import mean_of_more, summarise, told
@@ -26,6 +31,8 @@ from oddlens.predictions import Predictions, PredictionWriter
 from oddlens.scoring import Calibration, Threshold
 from tests.images.catalogue.made import attacks, category, png, write_tree
 from tests.toys import Toy
+
+ENDS = ("", "_low", "_high")
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*smaller than the model")
 
@@ -116,6 +123,47 @@ def test_both_rates_that_are_called_fpr_at_95_tpr() -> None:
     assert found["fpr_at_95_tpr"] != found["false_alarms_at_95_found"]
 
 
+def rates_of(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> dict[str, float]:
+    tested = Tested("x", predicted(scores), labels, ["k"] * len(scores), Calibration(scores))
+    return get_protocol("out-of-distribution").metrics(open_data("digits"), tested)
+
+
+@pytest.mark.parametrize("name", ["fpr_at_95_tpr", "false_alarms_at_95_found"])
+def test_their_intervals_are_those_of_another_implementation_and_narrow(name: str) -> None:
+    rng = np.random.default_rng(2)
+    labels = np.repeat([False, True], [500, 300])
+    scores = rng.normal(labels * 1.5, 1)
+
+    def rate(normal: NDArray[np.float64], odd: NDArray[np.float64]) -> float:
+        both, truth = np.concatenate([normal, odd]), np.repeat([0, 1], [len(normal), len(odd)])
+        if name == "fpr_at_95_tpr":
+            both, truth = -both, 1 - truth
+        fpr, tpr, _ = roc_curve(truth, both, drop_intermediate=False)
+        return float(fpr[tpr >= 0.95][0])
+
+    groups = (scores[~labels], scores[labels])
+    found = rates_of(scores, labels)
+    expected = stats.bootstrap(
+        groups, rate, vectorized=False, n_resamples=400, method="percentile", random_state=3
+    ).confidence_interval
+    low, point, high = (found[f"{name}{end}"] for end in ("_low", "", "_high"))
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=0.03)
+    assert low <= point <= high
+    assert point == pytest.approx(rate(*groups))
+    assert rates_of(scores, labels) == found
+    few = rates_of(scores[::10], labels[::10])
+    assert high - low < few[f"{name}_high"] - few[f"{name}_low"]
+
+
+@given(st.lists(st.integers(-3, 3), min_size=2, max_size=60), st.integers(1, 59))
+def test_the_rate_of_the_replicates_is_the_rate_itself(scores: list[int], cut: int) -> None:
+    values = np.array(scores, np.float64)
+    labels = np.arange(len(values)) >= min(cut, len(values) - 1)
+    found = _rates([values[~labels], values[labels]])
+    assert found["fpr_at_95_tpr"] == fpr_at_tpr(-values, ~labels)
+    assert found["false_alarms_at_95_found"] == fpr_at_tpr(values, labels)
+
+
 def test_an_odd_folder_is_found_where_it_lies_and_its_place_is_no_part_of_the_key(
     tmp_path: Path,
 ) -> None:
@@ -135,7 +183,8 @@ def test_an_odd_folder_is_found_where_it_lies_and_its_place_is_no_part_of_the_ke
     assert record.metrics.n_anomalous == 6
     assert record.setting == setting
     assert told(record.setting) == "odd folder:odd"
-    assert {*record.more_metrics} == {"fpr_at_95_tpr", "false_alarms_at_95_found"}
+    rates = ("fpr_at_95_tpr", "false_alarms_at_95_found")
+    assert {*record.more_metrics} == {f"{name}{end}" for name in rates for end in ENDS}
     assert str(tmp_path) not in record.model_dump_json()
 
 
@@ -165,7 +214,7 @@ def test_each_category_is_measured_as_evaluate_does(mvtec: Path) -> None:
     detector = Toy(preset="compact").fit(mvtec / "screw" / "train", epochs=1, device="cpu")
     expected = evaluate(detector, mvtec / "screw").metrics
     for name in ("pixel_auroc", "pixel_ap", "aupro", "image_ap"):
-        for end in ("", "_low", "_high"):
+        for end in ENDS:
             assert record.more_metrics[name + end] == pytest.approx(expected[name + end], abs=1e-6)
     assert record.metrics.image_auroc == pytest.approx(expected["image_auroc"])
     assert record.metrics.n_normal == record.metrics.n_anomalous == 6
@@ -232,7 +281,10 @@ def test_the_rates_are_those_of_the_standard_and_the_threshold_is_calibrated() -
     assert found["apcer_at_bpcer"] == curve.apcer
     assert found["apcer_at_bpcer of mask"] == curve.by_kind["mask"]
     assert curve.apcer >= rates_at(scores, labels, kinds, -9.0).apcer
-    for name in ("eer", "apcer_at_bpcer", "apcer_at_bpcer_pooled", "apcer", "bpcer", "acer"):
+    rates = {name for name in found if not name.endswith(("_low", "_high"))}
+    names = {"eer", "apcer_at_bpcer", "apcer_at_bpcer_pooled", "apcer", "bpcer", "acer"}
+    assert rates == names | {f"apcer_at_bpcer of {kind}" for kind in ("mask", "print")}
+    for name in rates:
         assert found[f"{name}_low"] <= found[name] <= found[f"{name}_high"]
 
 

@@ -39,6 +39,44 @@ def attacks(root: Path, each: int = 3, size: int = 4) -> Path:
     )
 
 
+FONTS = ("Fang Song", "Kai Ti")
+SIW_M = ("bonafide", "half_mask", "makeup_cosmetic", "partial_funny_eye", "print", "replay")
+"""Bona fide faces and five of SiW-M's thirteen kinds of attack."""
+
+
+def founder_type(root: Path, each: int = 3) -> Path:
+    """Glyphs by font in grey, the same ones of all fonts; the test's are others."""
+    content: dict[str, bytes] = {}
+    for at, font in enumerate(FONTS):
+        for part, first in (("train", 0), ("test", each)):
+            for glyph in range(first, first + each):
+                buffer = io.BytesIO()
+                pixels = np.full((8, 8), 100 * at + glyph, np.uint8)
+                Image.fromarray(pixels).save(buffer, "png")
+                content[f"{part}/{font}/u{0x4E00 + glyph:04X}.png"] = buffer.getvalue()
+    return write_tree(root, content)
+
+
+def siw_m(root: Path, frames: int = 2) -> Path:
+    """Frames cut to faces, a folder a video, as whoever has SiW-M lays them out.
+
+    Videos of attacks lie below ``train`` as well, as methods that learn from attacks need them.
+    """
+    videos = {
+        f"{part}/{kind}/{number:03d}": 20 * at + 5 * number
+        for at, kind in enumerate(SIW_M)
+        for part, number in (("train", 1), ("train", 2), ("test", 10))
+    }
+    return write_tree(
+        root,
+        {
+            f"{video}/{frame}.png": png(value + frame)
+            for video, value in videos.items()
+            for frame in range(frames)
+        },
+    )
+
+
 def category(root: Path, each: int = 4, size: int = 16) -> Path:
     """MVTec's layout: a bright square in the corner is the defect, and masked."""
     rng = np.random.default_rng(0)

@@ -16,8 +16,12 @@ import pytest
 
 from oddlens.errors import DataError, UsageError
 from oddlens.images.catalogue import CATALOGUE, open_data
-from oddlens.images.catalogue.download import Download
-from tests.images.catalogue.test_catalogue import write_binary, write_idx
+from oddlens.images.catalogue.download import ARCHIVES, Download
+from tests.images.catalogue.test_catalogue import REAL, write_binary, write_idx
+from tests.images.catalogue.test_more_data import write_cub
+
+# When the parts of Fashion-MNIST were packed, by gzip's header of the published files.
+PACKED = {"train": 1504176606, "t10k": 1504176627}
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -89,6 +93,26 @@ def test_an_archive_is_unpacked(
     assert [path.name for path in (tmp_path / "root").iterdir()] == ["cifar-10-batches-bin"]
 
 
+def test_the_birds_are_unpacked_with_what_lies_beside_them(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    served: tuple[Path, str, list[str]],
+) -> None:
+    folder, address, _ = served
+    write_cub(tmp_path / "CUB_200_2011")
+    (tmp_path / "attributes.txt").write_text("1 has_bill_shape::curved\n")
+    with tarfile.open(folder / "CUB_200_2011.tgz", "w:gz") as archive:
+        for name in ("attributes.txt", "CUB_200_2011"):
+            archive.add(tmp_path / name, name)
+    assert [each.name for each in CATALOGUE["cub200"].downloads] == ["CUB_200_2011.tgz"]
+    offer(monkeypatch, "cub200", folder, address)
+    root = tmp_path / "root"
+    data = open_data("cub200", root, download=True)
+    assert data.classes == ("001.Auk", "002.Jay")
+    assert (len(data.train), len(data.test)) == (2, 2)
+    assert sorted(path.name for path in root.iterdir()) == ["CUB_200_2011", "attributes.txt"]
+
+
 def test_another_hash_is_refused_and_nothing_is_kept(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -136,6 +160,23 @@ def test_every_address_has_a_whole_hash_and_a_name_that_is_read() -> None:
     for entry in CATALOGUE.values():
         for each in entry.downloads:
             assert len(bytes.fromhex(each.md5)) == 16
-            assert each.name.endswith((".gz", ".mat"))
+            assert each.name.endswith((".gz", ".mat", *ARCHIVES))
     known = {name for name, entry in CATALOGUE.items() if entry.downloads}
-    assert known == {"fashion-mnist", "mnist", "cifar10", "cifar100", "svhn"}
+    assert known == {"fashion-mnist", "mnist", "cifar10", "cifar100", "svhn", "cub200"}
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    "download", CATALOGUE["fashion-mnist"].downloads, ids=lambda each: each.name
+)
+def test_the_hashes_of_fashion_mnist_are_those_of_its_files(download: Download) -> None:
+    """Debian's copy has lost the name and the time in gzip's header, and else not a byte."""
+    path = REAL / "fashion_mnist" / download.name
+    if not path.exists():
+        pytest.skip(f"needs ../shared/data/fashion_mnist/{download.name}")
+    packed = path.read_bytes()
+    if not packed[3] & 8:  # the flag of a name
+        time = PACKED[download.name.partition("-")[0]].to_bytes(4, "little")
+        head = packed[:3] + b"\x08" + time + packed[8:10]
+        packed = head + path.stem.encode() + b"\0" + packed[10:]
+    assert hashlib.md5(packed).hexdigest() == download.md5

@@ -1,4 +1,4 @@
-"""CIFAR-100, SVHN, MVTec's layout, attacks, CUB-200, ELPV, OCT2017, textures, joined sets."""
+"""CIFAR-100, SVHN, MVTec's layout, attacks, fonts, CUB-200, ELPV, OCT2017, textures, joined."""
 
 from __future__ import annotations
 
@@ -16,7 +16,16 @@ from oddlens.images.catalogue import CATALOGUE, LabelledImages, open_data
 from oddlens.images.catalogue.categories import categories_of
 from oddlens.images.catalogue.cifar100 import CLASSES, SUPERCLASSES, coarse_of_fine
 from oddlens.images.catalogue.joined import Looks, joined
-from tests.images.catalogue.made import attacks, category, png, write_tree
+from tests.images.catalogue.made import (
+    FONTS,
+    SIW_M,
+    attacks,
+    category,
+    founder_type,
+    png,
+    siw_m,
+    write_tree,
+)
 
 REAL = Path(__file__).parents[4] / "shared" / "data"
 
@@ -178,6 +187,23 @@ def test_attacks_by_kind_and_only_bona_fide_ones_are_learned_from(tmp_path: Path
     assert data.test.labels.tolist() == [0] * 3 + [1] * 3 + [2] * 3
 
 
+def test_siw_m_is_read_video_by_video_and_its_attacks_are_never_learned_from(
+    tmp_path: Path,
+) -> None:
+    root = siw_m(tmp_path)
+    data = open_data("siw-m", root)
+    assert (data.name, data.content, data.classes) == ("siw-m", "faces", SIW_M)
+    assert names(data.train, root) == [
+        f"train/bonafide/{video}/{frame}.png" for video in ("001", "002") for frame in (0, 1)
+    ]
+    assert data.train.labels.tolist() == [0] * 4
+    assert data.test.labels.tolist() == np.repeat(range(6), 2).tolist()
+    folders = [name.split("/")[1] for name in names(data.test, root)]
+    assert folders == np.repeat(SIW_M, 2).tolist()
+    # By hand: replay is the sixth of the fixture, its test video number 10.
+    assert open_source(data.test.of_class(5)).read(1)[0, 0, 0] == 20 * 5 + 5 * 10 + 1
+
+
 @pytest.mark.parametrize(
     ("gone", "message"),
     [
@@ -191,6 +217,24 @@ def test_what_is_missing_of_attacks_is_named(tmp_path: Path, gone: str, message:
     (root / gone).rename(tmp_path / ".gone")
     with pytest.raises(DataError, match=message):
         open_data("siw-m", root)
+
+
+# --- fonts ------------------------------------------------------------------------------------
+
+
+def test_founder_type_is_a_tree_of_fonts_under_its_own_name(tmp_path: Path) -> None:
+    root = founder_type(tmp_path / "whatever")
+    data = open_data("foundertype", root)
+    assert (data.name, data.content, data.classes) == ("foundertype", "style", FONTS)
+    assert names(data.train, root)[2:4] == ["train/Fang Song/u4E02.png", "train/Kai Ti/u4E00.png"]
+    assert names(data.test, root)[0] == "test/Fang Song/u4E03.png"
+    assert data.train.labels.tolist() == data.test.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    glyph = open_source(data.test.of_class(1)).read(0)
+    assert glyph.shape == (8, 8, 3)
+    assert (glyph == 103).all()  # grey, and the fourth glyph of the second font
+    (root / "test" / FONTS[0]).rename(root / "test" / "Song Ti")
+    with pytest.raises(DataError, match="Fang Song is in only one of train and test"):
+        open_data("foundertype", root)
 
 
 # --- tables beside images ---------------------------------------------------------------------

@@ -18,12 +18,15 @@ from typing import ClassVar
 import numpy as np
 
 from oddlens.errors import UsageError
-from oddlens.evaluation.metrics import fpr_at_tpr
+from oddlens.evaluation.bootstrap import bootstrap, with_ends
+from oddlens.evaluation.metrics import Floats, fpr_at_tpr
 from oddlens.evaluation.protocols.base import Protocol, Tested, TestSet, TrialImages
 from oddlens.images.catalogue import ClassData, open_data
 from oddlens.images.catalogue.joined import joined
 
 EVERYTHING = "all classes"
+FOUND = 0.95
+"""The share that the threshold finds."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +77,41 @@ class OutOfDistribution(Protocol):
           Normal images are the positive ones, as of ODIN (Liang et al. 2018) and most since.
         - ``false_alarms_at_95_found``: the share of normal images that are flagged where 95 % of
           the odd ones are. Odd images are the positive ones, as of Hendrycks et al. 2019.
+
+        Each with ``_low`` and ``_high``, of a bootstrap over images, within the normal and within
+        the odd ones; each replicate finds its thresholds anew.
         """
         scores, labels = tested.scores, tested.labels
-        return {
-            "fpr_at_95_tpr": fpr_at_tpr(-scores, ~labels),
-            "false_alarms_at_95_found": fpr_at_tpr(scores, labels),
+        points = {
+            "fpr_at_95_tpr": fpr_at_tpr(-scores, ~labels, FOUND),
+            "false_alarms_at_95_found": fpr_at_tpr(scores, labels, FOUND),
         }
+        return with_ends(points, bootstrap([scores[~labels], scores[labels]], _rates))
 
 
 @lru_cache(maxsize=1)
 def open_odd(name: str, root: Path | None) -> ClassData:
     """The odd data set, read once for all trials of a process; see ``open_data``."""
     return open_data(name, root)
+
+
+def _rates(groups: Sequence[Floats]) -> dict[str, float]:
+    """The rates of normal and of odd scores."""
+    normal, odd = groups
+    return {
+        "fpr_at_95_tpr": _flagged(-normal, -odd),
+        "false_alarms_at_95_found": _flagged(odd, normal),
+    }
+
+
+def _flagged(positive: Floats, negative: Floats) -> float:
+    """``fpr_at_tpr`` without sorting all scores, of which a bootstrap would take most of its time.
+
+    Args:
+        positive: (N,) scores of which ``FOUND`` are to be at or above the threshold.
+        negative: (M,) scores of which the share there is wanted.
+    """
+    count = len(positive)
+    needed = int(np.argmax(np.arange(1, count + 1) / count >= FOUND)) + 1
+    threshold = np.partition(positive, count - needed)[count - needed]
+    return float((negative >= threshold).mean())

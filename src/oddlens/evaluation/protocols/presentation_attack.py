@@ -18,6 +18,7 @@ from oddlens.evaluation.attacks import (
     rates_at,
     rates_at_bpcer,
 )
+from oddlens.evaluation.bootstrap import with_ends
 from oddlens.evaluation.protocols.base import Protocol, Tested, TrialImages
 from oddlens.evaluation.protocols.one_vs_all import OneVsAll
 from oddlens.images.catalogue import BONA_FIDE, ClassData
@@ -50,7 +51,7 @@ class PresentationAttack(Protocol):
         return OneVsAll().images(data, target, seed)
 
     def metrics(self, data: ClassData, tested: Tested) -> dict[str, float]:
-        """Error rates in [0, 1], each but those of a kind with ``_low`` and ``_high``.
+        """Error rates in [0, 1], each with ``_low`` and ``_high``.
 
         - ``eer``: of all attacks as one kind.
         - ``apcer_at_bpcer``: APCER at a BPCER of 5 % on the test set, of the kind that is worst;
@@ -72,11 +73,9 @@ class PresentationAttack(Protocol):
             "apcer": fixed.apcer,
             "bpcer": fixed.bpcer,
             "acer": fixed.acer,
+            **{f"apcer_at_bpcer of {kind}": x for kind, x in curve.by_kind.items()},
         }
         intervals = attack_intervals(
             scores, labels, kinds, threshold=threshold, replicates=REPLICATES
         )
-        found = dict(points)
-        for name, interval in intervals.items():
-            found |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
-        return found | {f"apcer_at_bpcer of {kind}": x for kind, x in curve.by_kind.items()}
+        return with_ends(points, intervals)

@@ -11,6 +11,9 @@ from pathlib import Path
 from oddlens.errors import DataError
 from oddlens.images.files import list_files
 
+ARCHIVES = (".tar.gz", ".tgz")
+"""What is unpacked, by the end of its name."""
+
 
 @dataclass(frozen=True)
 class Download:
@@ -32,7 +35,7 @@ class Download:
 
 
 def fetch(downloads: Sequence[Download], root: Path) -> None:
-    """Fetch files into a folder; archives (``.tar.gz``) are unpacked there and then deleted.
+    """Fetch files into a folder; archives (``ARCHIVES``) are unpacked there and then deleted.
 
     A file that is there already with the right hash is not fetched again.
 
@@ -51,7 +54,7 @@ def fetch(downloads: Sequence[Download], root: Path) -> None:
                 path=root,
                 progressbar=False,
             )
-            if each.name.endswith(".tar.gz"):
+            if each.name.endswith(ARCHIVES):
                 _unpack(root / each.name, root)
         except ValueError as error:
             raise DataError(

@@ -202,6 +202,12 @@ _ENTRIES = (
         f"{tables.CUB_FOLDER} with its tables and images/, or a tree of {_TREE}",
         "from https://www.vision.caltech.edu/datasets/cub_200_2011",
         readers.cub,
+        downloads=(
+            Download(
+                "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz",
+                "97eceeb196236b17998738112f37df78",
+            ),
+        ),
     ),
     Entry(
         *("foundertype", "FounderType", (), False, 0, "style", "of each font's maker", _TREE),

@@ -46,14 +46,14 @@ def fitting_jitter(content: Content) -> int:
     return 2 if content == "objects" else 0
 
 
-def fitting_mirrored(content: Content, subject: object) -> bool:
-    """Say whether images are judged together with their mirror images, given what they show.
+def fitting_mirrored(flips: object, subject: object) -> bool:
+    """Say whether images are judged together with their mirror images.
 
     The rule: where training may mirror them, and each shows one kind of thing as a whole (our
     choice: it doubles the time).
 
     Args:
-        content: what the images show.
+        flips: the option, as it is used.
         subject: AnoMem's option.
     """
-    return subject == "kind" and fitting_flips(content) != "none"
+    return subject == "kind" and flips in ("horizontal", "both")
