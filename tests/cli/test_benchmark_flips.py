@@ -1,0 +1,62 @@
+"""Which flips, shifts and mirror images ``oddlens benchmark`` gives a method."""
+
+from __future__ import annotations
+
+import pytest
+
+from oddlens.cli.benchmark import _options
+from oddlens.detectors import METHODS
+from tests.toys import Toy
+
+
+def test_style_is_never_mirrored_and_faces_are() -> None:
+    assert _options("multitask", "compact", [], "cub200", "style")[0]["flips"] == "none"
+    assert _options("multitask", "compact", [], "cub200")[0]["flips"] == "horizontal"
+    assert _options("multitask", "compact", [], "folder", "faces")[0]["flips"] == "horizontal"
+
+
+@pytest.mark.parametrize(
+    ("data", "given", "flips"),
+    [
+        ("digits", [], "none"),
+        ("fashion-mnist", [], "horizontal"),
+        ("cifar10", [], "horizontal"),
+        ("digits", ["flips=both"], "both"),
+        ("cifar10", ["flips=none"], "none"),
+    ],
+)
+def test_flips_are_those_of_the_data_unless_asked_otherwise(
+    data: str, given: list[str], flips: str
+) -> None:
+    options, config = _options("ssm", "compact", given, data)
+    assert options["flips"] == config["flips"] == flips
+
+
+def test_photographs_are_shifted_unless_asked_otherwise() -> None:
+    assert _options("multitask", "compact", [], "cifar10")[0]["jitter"] == 2
+    assert _options("multitask", "compact", ["jitter=1"], "cifar10")[0]["jitter"] == 1
+    assert "jitter" not in _options("multitask", "compact", [], "digits")[0]
+
+
+def test_kinds_are_judged_with_their_mirror_images_where_those_are_as_normal() -> None:
+    kind = ["encoder=efficientnet_lite0", "subject=kind"]
+    assert _options("anomem", "compact", kind, "cifar10")[0]["mirrored"] is True
+    assert (
+        _options("anomem", "compact", [*kind, "mirrored=false"], "cifar10")[1]["mirrored"] is False
+    )
+    assert "mirrored" not in _options("anomem", "compact", kind, "digits")[0]
+    assert "mirrored" not in _options("anomem", "compact", kind, "cub200", "style")[0]
+    assert "mirrored" not in _options("anomem", "compact", kind[:1], "cifar10")[0]
+    assert "mirrored" not in _options("anomem", "compact", [*kind, "flips=none"], "cifar10")[0]
+    own = [*kind, "flips=horizontal"]
+    assert _options("anomem", "compact", own, "folder")[0]["mirrored"] is True
+
+
+def test_geotrans_is_not_mirrored_at_random() -> None:
+    assert _options("geometric", "compact", ["variant=geotrans"], "cifar10")[0]["flips"] == "none"
+    assert _options("geometric", "compact", [], "cifar10")[0]["flips"] == "horizontal"
+
+
+def test_a_method_without_flips_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "toy", f"{Toy.__module__}:Toy")
+    assert _options("toy", "compact", [], "cifar10")[0] == {"preset": "compact"}
