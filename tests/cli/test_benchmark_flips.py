@@ -38,20 +38,6 @@ def test_photographs_are_shifted_unless_asked_otherwise() -> None:
     assert "jitter" not in _options("multitask", "compact", [], "digits")[0]
 
 
-def test_kinds_are_judged_with_their_mirror_images_where_those_are_as_normal() -> None:
-    kind = ["encoder=efficientnet_lite0", "subject=kind"]
-    assert _options("anomem", "compact", kind, "cifar10")[0]["mirrored"] is True
-    assert (
-        _options("anomem", "compact", [*kind, "mirrored=false"], "cifar10")[1]["mirrored"] is False
-    )
-    assert "mirrored" not in _options("anomem", "compact", kind, "digits")[0]
-    assert "mirrored" not in _options("anomem", "compact", kind, "cub200", "style")[0]
-    assert "mirrored" not in _options("anomem", "compact", kind[:1], "cifar10")[0]
-    assert "mirrored" not in _options("anomem", "compact", [*kind, "flips=none"], "cifar10")[0]
-    own = [*kind, "flips=horizontal"]
-    assert _options("anomem", "compact", own, "folder")[0]["mirrored"] is True
-
-
 def test_geotrans_is_not_mirrored_at_random() -> None:
     assert _options("geometric", "compact", ["variant=geotrans"], "cifar10")[0]["flips"] == "none"
     assert _options("geometric", "compact", [], "cifar10")[0]["flips"] == "horizontal"

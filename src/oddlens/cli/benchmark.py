@@ -294,7 +294,7 @@ def _options(
 
 def _fitting(kind: type[Detector], given: dict[str, Any], content: Content) -> dict[str, Any]:
     """The options of one method, with the flips and shifts of what images show, unless given."""
-    from oddlens.images.catalogue import fitting_flips, fitting_jitter, fitting_mirrored
+    from oddlens.images.catalogue import fitting_flips, fitting_jitter
 
     known, given = kind.options(), dict(given)
     flips, jitter = fitting_flips(content), fitting_jitter(content)
@@ -307,8 +307,6 @@ def _fitting(kind: type[Detector], given: dict[str, Any], content: Content) -> d
             kind(**given)
         except UsageError:  # of GeoTrans, mirroring is one of the questions
             given["flips"] = "none"
-    if "mirrored" in known and fitting_mirrored(given["flips"], given.get("subject")):
-        given.setdefault("mirrored", True)
     return given
 
 

@@ -13,13 +13,7 @@ from oddlens.errors import UsageError
 from oddlens.evaluation.protocols import PROTOCOLS, get_protocol
 from oddlens.evaluation.records import RecordFile, file_name
 from oddlens.evaluation.summary import Configuration, Summary, summarise
-from oddlens.images.catalogue import (
-    CATALOGUE,
-    Content,
-    fitting_flips,
-    fitting_jitter,
-    fitting_mirrored,
-)
+from oddlens.images.catalogue import CATALOGUE, Content, fitting_flips, fitting_jitter
 
 
 def file_of(protocol: str, data: str, folder: Path) -> Path:
@@ -169,9 +163,7 @@ def _usual(
         return {"preset": "compact"}
     kind = get_method(method).Options
     flips = "none" if actual.get("variant") == "geotrans" else fitting_flips(content)
-    by_rule: dict[str, Any] = {"flips": flips, "jitter": fitting_jitter(content)}
-    if fitting_mirrored(actual.get("flips", flips), actual.get("subject")):
-        by_rule["mirrored"] = True
+    by_rule = {"flips": flips, "jitter": fitting_jitter(content)}
     given = {name: value for name, value in by_rule.items() if name in kind.model_fields}
     if "flips" in given and isinstance(kind.model_fields["flips"].default, bool):
         given["flips"] = flips != "none"

@@ -1,4 +1,4 @@
-"""The rules by which a data set is mirrored and shifted, or not."""
+"""The rules by which a data set is mirrored and shifted in training, or not."""
 
 from __future__ import annotations
 
@@ -44,16 +44,3 @@ def fitting_jitter(content: Content) -> int:
         content: what the images show.
     """
     return 2 if content == "objects" else 0
-
-
-def fitting_mirrored(flips: object, subject: object) -> bool:
-    """Say whether images are judged together with their mirror images.
-
-    The rule: where training may mirror them, and each shows one kind of thing as a whole (our
-    choice: it doubles the time).
-
-    Args:
-        flips: the option, as it is used.
-        subject: AnoMem's option.
-    """
-    return subject == "kind" and flips in ("horizontal", "both")
