@@ -73,22 +73,28 @@ def passed(detector: Any, image: torch.Tensor) -> int:
 def training(tell: Callable[..., None]) -> None:
     """A training step with all its transforms against the bare network on ready-made images.
 
-    The bare network is the encoder with its heads, and the mean of their squares for a loss. The
-    encoder alone is told as well.
+    The bare network is the encoder with its heads, or the U-Net, and the mean of their squares for
+    a loss. The encoder alone is told as well. MultiCue has the network of the others at first, and
+    then its own; re-colorization is told with and without attention, which is one more pass of the
+    encoder and no transform.
     """
-    shaken = {**SHARED, "flips": "horizontal", "jitter": 2}
-    detectors: dict[str, Any] = {
-        "MultiTask": oddlens.MultiTask(**shaken),
-        "MultiCue, puzzle and tint": oddlens.MultiCue(**shaken, tasks=["puzzle", "tint"]),
+    shaken: dict[str, Any] = {"flips": "horizontal", "jitter": 2}
+    pieces, colours = oddlens.MultiCue(**shaken).stages()
+    unweighed = oddlens.MultiCue(**shaken, attention="u").stages()[1]
+    measured = {
+        "MultiTask": oddlens.MultiTask(**SHARED, **shaken).stages()[0],
+        "MultiCue, puzzle and tint": oddlens.MultiCue(**SHARED, **shaken).stages()[0],
+        "MultiCue as it comes, puzzle and tint": pieces,
+        "MultiCue as it comes, re-colorization": colours,
+        "MultiCue as it comes, re-colorization without attention": unweighed,
     }
     bf16 = choose_precision(CPU) == "bf16"
-    for name, detector in detectors.items():
-        stage = detector.stages()[0]
+    for name, stage in measured.items():
         module = stage.module.train()
         optimizer = stage.optimizer(module.parameters())
         images = torch.rand(stage.batch_size, 3, SIDE, SIDE)
         generator = torch.Generator().manual_seed(0)
-        encoder = module.get_submodule("encoder")
+        encoder = getattr(module, "encoder", module)
         ready = shown_to(encoder, lambda s=stage, i=images, g=generator: s.loss(i, g))
 
         def step(
@@ -109,10 +115,12 @@ def training(tell: Callable[..., None]) -> None:
             rounds=31,
         )
         note = f"{len(ready)} images a step at {SIDE} px, {'bf16' if bf16 else 'float32'}"
-        tell(f"{name}: bare encoder's step", 1e3 * alone, "ms", note)
+        if encoder is not module:
+            tell(f"{name}: bare encoder's step", 1e3 * alone, "ms", note)
         tell(f"{name}: bare network's step", 1e3 * bare, "ms", note)
         tell(f"{name}: step with mirroring, shifts, transforms", 1e3 * whole, "ms", note)
-        tell(f"{name}: overhead over the encoder", 100 * (whole / alone - 1), "%", "")
+        if encoder is not module:
+            tell(f"{name}: overhead over the encoder", 100 * (whole / alone - 1), "%", "")
         tell(f"{name}: overhead", 100 * (whole / bare - 1), "%", "target: at most 10")
 
 
