@@ -7,19 +7,16 @@ from pathlib import Path
 from statistics import fmean
 
 from oddlens.evaluation.records import Record
-from oddlens.evaluation.summary import Published, Summary, published
-from oddlens.tables.beside import figures_of, sources_of
+from oddlens.evaluation.summary import Summary
 from oddlens.tables.cells import (
-    NOT_RUN,
     UNKNOWN,
-    markdown,
     measured,
     milliseconds,
     seeds_of,
     value_of,
 )
-from oddlens.tables.rates import found_of, origins
-from oddlens.tables.told import budget, data_title, titled
+from oddlens.tables.rates import found_of, origins, with_others
+from oddlens.tables.told import budget, titled
 
 PROTOCOL = "localization"
 FIGURES = ("image_auroc", "pixel_auroc", "aupro", "pixel_ap")
@@ -38,23 +35,10 @@ def localization(folder: Path, data: str | None = None, needed: Sequence[str] = 
         needed: data sets that are told even where they were not run.
     """
     found = found_of(PROTOCOL, folder, data, needed)
-    rows: list[list[str]] = []
-    others: list[Published] = []
-    for each, every in found:
-        title, theirs = data_title(each), published(PROTOCOL, each)
-        ours = [row for one in every for row in _rows(title, one)]
-        rows += ours or [[title, *[NOT_RUN] * (len(HEADERS) - 1)]]
-        rows += [_of_others(title, one) for one in theirs]
-        others += theirs
-    table = markdown(HEADERS, rows or [[NOT_RUN] * len(HEADERS)])
-    last = [sources_of(others), origins(PROTOCOL, folder, found)]
-    return "\n\n".join(filter(None, [table, *last]))
-
-
-def _of_others(title: str, other: Published) -> list[str]:
-    figures = figures_of(other, FIGURES)
-    who = f"{other.who}, as published"
-    return [title, other.of, who, UNKNOWN, *figures, UNKNOWN, UNKNOWN]
+    table, sources = with_others(
+        PROTOCOL, found, HEADERS, _rows, lambda title, other: [title, other.of], FIGURES
+    )
+    return "\n\n".join(filter(None, [table, sources, origins(PROTOCOL, folder, found)]))
 
 
 def _rows(title: str, summary: Summary) -> list[list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from oddlens.evaluation.summary import Published, Summary, published
@@ -67,7 +67,9 @@ def out_of_distribution(
         for odd in dict.fromkeys(names):
             mine = [one for one in every if _odd(one) == odd]
             pair = [data_title(each), data_title(odd)]
-            rows += [_of_pair(pair, one) for one in mine] or [_not_run(OUT_OF_DISTRIBUTION, *pair)]
+            rows += [_ours(pair, one, _OOD) for one in mine] or [
+                _not_run(OUT_OF_DISTRIBUTION, *pair)
+            ]
             absent += [told_not_run(mine, f"on {' against '.join(pair)}")] if mine else []
             theirs = [one for one in published(OOD, each) if one.setting["odd"] == odd]
             rows += [_of_others(one, pair, _OOD) for one in theirs]
@@ -78,10 +80,10 @@ def out_of_distribution(
     return "\n\n".join(filter(None, [*parts, origins(OOD, folder, found)]))
 
 
-def _of_pair(pair: Sequence[str], summary: Summary) -> list[str]:
+def _ours(of: Sequence[str], summary: Summary, names: Sequence[str]) -> list[str]:
     return [
-        *(*pair, f"**oddlens {titled(summary)}**", budget(summary)),
-        *(measured(summary.records, name) for name in _OOD),
+        *(*of, f"**oddlens {titled(summary)}**", budget(summary)),
+        *(measured(summary.records, name) for name in names),
         *(milliseconds(summary.records), seeds_of(summary.records)),
     ]
 
@@ -124,25 +126,43 @@ def presentation_attack(folder: Path, data: str | None = None, needed: Sequence[
         needed: data sets that are told even where they were not run.
     """
     found = found_of(ATTACKS, folder, data, needed)
+    table, sources = with_others(
+        ATTACKS, found, PRESENTATION_ATTACK, _of_attacks, lambda title, one: [title], _RATES
+    )
+    kinds = [_kinds(data_title(each), every) for each, every in found]
+    return "\n\n".join(filter(None, [table, *kinds, sources, origins(ATTACKS, folder, found)]))
+
+
+def with_others(
+    protocol: str,
+    found: Found,
+    headers: Sequence[str],
+    ours: Callable[[str, Summary], list[list[str]]],
+    of: Callable[[str, Published], list[str]],
+    names: Sequence[str],
+) -> tuple[str, str]:
+    """A table of our rows of each data set and those of others, and where the latter come from.
+
+    Args:
+        protocol: whose published figures.
+        found: data sets with what was run of them; without, they are told as not run.
+        headers: of the table.
+        ours: the rows of a summary, from the data set's title and it.
+        of: the first cells of a row of others, likewise.
+        names: the metrics in the table, see ``figures_of``.
+    """
     rows: list[list[str]] = []
     others: list[Published] = []
     for each, every in found:
-        title, theirs = data_title(each), published(ATTACKS, each)
-        rows += [_of_attacks(title, one) for one in every] or [_not_run(PRESENTATION_ATTACK, title)]
-        rows += [_of_others(one, [title], _RATES) for one in theirs]
+        title, theirs = data_title(each), published(protocol, each)
+        rows += [row for one in every for row in ours(title, one)] or [_not_run(headers, title)]
+        rows += [_of_others(one, of(title, one), names) for one in theirs]
         others += theirs
-    table = markdown(PRESENTATION_ATTACK, rows or [_not_run(PRESENTATION_ATTACK)])
-    kinds = [_kinds(data_title(each), every) for each, every in found]
-    last = [sources_of(others), origins(ATTACKS, folder, found)]
-    return "\n\n".join(filter(None, [table, *kinds, *last]))
+    return markdown(headers, rows or [_not_run(headers)]), sources_of(others)
 
 
-def _of_attacks(title: str, summary: Summary) -> list[str]:
-    return [
-        *(title, f"**oddlens {titled(summary)}**", budget(summary)),
-        *(measured(summary.records, name) for name in _RATES),
-        *(milliseconds(summary.records), seeds_of(summary.records)),
-    ]
+def _of_attacks(title: str, summary: Summary) -> list[list[str]]:
+    return [_ours([title], summary, _RATES)]
 
 
 def _kinds(title: str, found: Sequence[Summary]) -> str:
