@@ -133,28 +133,33 @@ def test_the_ends_of_the_score(inner: str, perfect: float, clueless: float) -> N
 
 @pytest.mark.parametrize("inner", ["sum", "mean"])
 def test_combined_adds_a_share_of_the_distance_between_features(inner: str) -> None:
-    images, tasks = batch(3, seed=2), ("rotation", "jigsaw")
+    # Noise, and a fixed network: features that hardly differ would leave rounding alone to compare.
+    torch.manual_seed(0)
+    noise = np.random.default_rng(0).integers(0, 256, (33, SIDE, SIDE, 3)).astype(np.uint8)
+    images, tasks = as_cache(noise[30:], SIDE).batch(range(3)), ("rotation", "jigsaw")
     literal, combined = (
         MultiTask(ood=ood, tasks=tasks, inner=inner, feature_weight=0.5, **TINY).eval()
         for ood in ("softmax_truth", "combined")
     )
     combined.network.load_state_dict(literal.network.state_dict())
-    train = as_cache(corners(30), SIDE)
+    train = as_cache(noise[:30], SIDE)
     with torch.inference_mode():
         combined.adapt(train, as_cache(corners(6, 1), SIDE), ignore)
         learned = combined.seen(train.batch(range(30)), None)
         new = combined.seen(images, None)
         found, plain = combined.cues(images).scores, literal.cues(images).scores
     for name in tasks:
-        # By hand: one mean a transform, one covariance for all, in numpy.
+        # By hand: one mean a transform, one covariance for all, drawn towards a sphere; in numpy.
         values = learned[name].double().numpy()
         away = values - values.mean(axis=1, keepdims=True)
         away = away.reshape(-1, away.shape[-1])
-        covariance = away.T @ away / len(away) + 1e-4 * np.eye(away.shape[-1])
+        covariance, width = away.T @ away / len(away), away.shape[-1]
+        towards = width / (width + len(away)) * np.trace(covariance) / width
+        covariance = covariance * len(away) / (width + len(away)) + (towards + 1e-4) * np.eye(width)
         gap = new[name].double().numpy() - values.mean(axis=1, keepdims=True)
         squared = np.einsum("tni,ij,tnj->tn", gap, np.linalg.inv(covariance), gap)
-        share = 0.5 * getattr(squared, inner)(axis=0) / away.shape[-1]
-        assert np.allclose(found[name] - plain[name], share, rtol=1e-3)
+        share = 0.5 * getattr(squared, inner)(axis=0) / width
+        assert np.allclose(found[name] - plain[name], share, rtol=1e-6)
 
 
 def test_cues_are_fused_raw_unless_asked_otherwise() -> None:
@@ -178,6 +183,28 @@ def test_permutations_are_the_artifacts_own(tmp_path: Path) -> None:
     assert np.array_equal(loaded.score(images[:5]), detector.score(images[:5]))
 
 
+def test_with_a_rim_shifts_alone_see_it() -> None:
+    detector = MultiTask(**TINY, rim=3).eval()
+    images = batch(3)
+    other_rim = torch.full_like(images, 0.5)
+    other_rim[..., 3:-3, 3:-3] = images[..., 3:-3, 3:-3]
+    with torch.inference_mode():
+        found, other = (detector.seen(each, None) for each in (images, images.roll(1, 0)))
+        changed = detector.seen(other_rim, None)
+        middle = MultiTask(**{**TINY, "image_size": SIDE - 6}).eval()
+        middle.network.load_state_dict(detector.network.state_dict())
+        plain = middle.seen(images[..., 3:-3, 3:-3], None)
+    for name in ("rotation", "jigsaw"):
+        assert torch.allclose(found[name], changed[name], atol=1e-5)
+        assert torch.allclose(found[name], plain[name], atol=1e-5)
+        assert not torch.allclose(found[name], other[name], atol=1e-5)
+    for name in ("vertical", "horizontal"):
+        assert torch.allclose(found[name][0], plain[name][0], atol=1e-5)
+        for moved in (1, 2):
+            assert not torch.allclose(found[name][moved], changed[name][moved], atol=1e-5)
+            assert not torch.allclose(found[name][moved], plain[name][moved], atol=1e-5)
+
+
 def test_what_was_learned_is_missed_in_an_image_upside_down() -> None:
     detector = MultiTask(**{**TINY, "learning_rate": 0.05}).fit(corners(48), epochs=12, seed=1)
     fresh = corners(10, seed=9)
@@ -198,6 +225,10 @@ def test_what_was_learned_is_missed_in_an_image_upside_down() -> None:
         ({"tasks": ("rotation", "rotation")}, "given twice"),
         ({"margin": 12}, "margin 12"),
         ({"permutations": 1}, "permutations"),
+        ({"rim": 4}, "image_size 30 without its rim must be a multiple of grid 3, such as 29"),
+        ({"image_size": 45, "rim": 12}, "rim 12 must be at most a quarter of image_size 45"),
+        ({"image_size": 36, "rim": 3, "shift": 4}, "shifted by rim, 3; leave one out"),
+        ({"image_size": 36, "rim": 3, "margin": 10}, "margin 10 leaves nothing"),
     ],
     ids=str,
 )
@@ -221,6 +252,7 @@ BOTH: list[tuple[type[Recognition], dict[str, Any]]] = [
     (MultiTask, {}),
     (MultiTask, {"ood": "mahalanobis"}),
     (MultiTask, {"ood": "combined"}),
+    (MultiTask, {"rim": 3}),
     (GeometricTransforms, {}),
     (GeometricTransforms, {"ood": "combined"}),
     (GeometricTransforms, {"variant": "geotrans", "ood": "mahalanobis", "inner": "sum"}),

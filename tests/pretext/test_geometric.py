@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from oddlens.pretext.geometric import (
     Rotation,
+    Slide,
     Translation,
     composed,
     compositions,
+    middle,
     shifted,
     turned,
 )
@@ -45,6 +47,24 @@ def test_a_translation_moves_along_its_axis(name: str) -> None:
     for made, place in zip((back, forth), places, strict=True):
         assert made[(0, 0, *place)] == 1
         assert made.sum() == 1
+
+
+@pytest.mark.parametrize("name", ["vertical", "horizontal"])
+def test_a_slide_is_a_translation_that_uncovers_more_of_the_image(name: str) -> None:
+    """Where a translation mirrors, the image goes on; where it does not, both show the same."""
+    images, rim = torch.rand(2, 3, 14, 14), 2
+    within = middle(images, rim)
+    assert within.shape == (2, 3, 10, 10)
+    slid = Slide(name, rim).transforms(images, None)  # type: ignore[arg-type]
+    moved = Translation(name, rim).transforms(within, None)  # type: ignore[arg-type]
+    assert slid.shape == moved.shape
+    assert torch.equal(slid[0], within)
+    if name == "horizontal":
+        slid, moved, images = slid.mT, moved.mT, images.mT
+    assert torch.equal(slid[1, ..., :-rim, :], moved[1, ..., :-rim, :])
+    assert torch.equal(slid[2, ..., rim:, :], moved[2, ..., rim:, :])
+    assert torch.equal(slid[1, ..., -rim:, :], images[..., -rim:, rim:-rim])
+    assert torch.equal(slid[2, ..., :rim, :], images[..., :rim, rim:-rim])
 
 
 def test_a_rotation_has_four_answers() -> None:

@@ -11,7 +11,7 @@ The formulas are known to us from a third-party summary; details named MT-Un are
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -20,7 +20,7 @@ from oddlens.detectors.recognition import Recognition
 from oddlens.detectors.recognition_options import MultiTaskOptions
 from oddlens.options import DetectorOptions
 from oddlens.pretext.classification import Task
-from oddlens.pretext.geometric import Rotation, Translation
+from oddlens.pretext.geometric import Rotation, Slide, Translation, middle
 from oddlens.pretext.jigsaw import Jigsaw, distant_permutations
 
 
@@ -61,8 +61,8 @@ class MultiTask(Recognition):
         """The pretext tasks that were asked for, each with its fixed list of transforms."""
         config = self.config
         made: dict[str, Task] = {
-            "vertical": Translation("vertical", config.pixels),
-            "horizontal": Translation("horizontal", config.pixels),
+            "vertical": self._shifting("vertical"),
+            "horizontal": self._shifting("horizontal"),
             "rotation": Rotation(),
             "jigsaw": Jigsaw(
                 tuple(map(tuple, self.permutations.tolist())), config.grid, config.gap
@@ -70,19 +70,23 @@ class MultiTask(Recognition):
         }
         return [made[name] for name in config.tasks]
 
+    def _shifting(self, name: Literal["vertical", "horizontal"]) -> Translation | Slide:
+        config = self.config
+        return Slide(name, config.rim) if config.rim else Translation(name, config.pixels)
+
     def seen(self, images: Tensor, generator: Generator | None) -> dict[str, Tensor]:
         """The features of the transforms of each task, ``(T, N, F)``.
 
         Tasks that leave the image as it is in one of their transforms share that one: with all four
         there are 11 distinct images instead of 13, in one batch (section 7).
         """
-        tasks = self.tasks()
-        count = images.shape[0]
+        tasks, whole, count = self.tasks(), images, images.shape[0]
+        images = middle(whole, self.config.rim)
         parts: list[Tensor] = [images] if any(task.keeps_first for task in tasks) else []
         places: list[list[int]] = []
         used = len(parts)
         for task in tasks:
-            made = task.transforms(images, generator)
+            made = task.transforms(whole if isinstance(task, Slide) else images, generator)
             first = [0] if task.keeps_first else []
             parts.append(made[len(first) :].flatten(0, 1))
             places.append([*first, *range(used, used + task.classes - len(first))])

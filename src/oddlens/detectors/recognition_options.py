@@ -113,10 +113,34 @@ class MultiTaskOptions(RecognitionOptions):
         "at least 2 (MT-U3)",
     )
 
+    rim: int = Field(
+        0,
+        ge=0,
+        description="pixels at each side of the image that are seen where it is shifted, by so "
+        "many, and else cut off; 0: what a shift uncovers is mirrored",
+    )
+
+    @property
+    def side(self) -> int:
+        """Of what the network sees, in pixels."""
+        return self.image_size - 2 * self.rim
+
     @property
     def gap(self) -> int:
         """The margin in pixels."""
-        return default_margin(self.image_size // self.grid) if self.margin is None else self.margin
+        return default_margin(self.side // self.grid) if self.margin is None else self.margin
+
+    @model_validator(mode="after")
+    def _rim_leaves_an_image(self) -> Self:
+        if self.rim and self.side < 2 * self.rim:
+            raise ValueError(
+                f"rim {self.rim} must be at most a quarter of image_size {self.image_size}"
+            )
+        if self.rim and self.shift is not None:
+            raise ValueError(
+                f"shift {self.shift}: images are shifted by rim, {self.rim}; leave one out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _jigsaw_fits(self) -> Self:
@@ -125,13 +149,14 @@ class MultiTaskOptions(RecognitionOptions):
         if "rotation" in self.tasks:
             self._refuse_upside_down()
         if "jigsaw" in self.tasks:
-            if self.image_size % self.grid:
-                nearest = round(self.image_size / self.grid) * self.grid
+            if self.side % self.grid:
+                nearest = round(self.side / self.grid) * self.grid + 2 * self.rim
+                without = " without its rim" if self.rim else ""
                 raise ValueError(
-                    f"image_size {self.image_size} must be a multiple of grid {self.grid}, "
-                    f"such as {nearest}"
+                    f"image_size {self.image_size}{without} must be a multiple of grid "
+                    f"{self.grid}, such as {nearest}"
                 )
-            if self.gap >= self.image_size // self.grid:
+            if self.gap >= self.side // self.grid:
                 raise ValueError(f"margin {self.gap} leaves nothing of a piece")
         return self
 

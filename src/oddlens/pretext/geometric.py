@@ -63,6 +63,43 @@ class Translation:
         )
 
 
+def middle(images: Tensor, rim: int) -> Tensor:
+    """``(N, C, S, S)`` without so many pixels at each side."""
+    side = images.shape[-1]
+    return images[..., rim : side - rim, rim : side - rim]
+
+
+@dataclass(frozen=True)
+class Slide:
+    """A ``Translation`` that mirrors nothing: a window in the middle, or at a side, of the image.
+
+    What comes in at the border of a ``Translation`` gives the shift away, whatever the image shows:
+    normal and anomalous ones are solved alike. Here what comes in is more of the image (our
+    choice).
+
+    Attributes:
+        name: ``"vertical"`` or ``"horizontal"``.
+        rim: how far the window can move to each side, in pixels; it is so much smaller.
+    """
+
+    name: Literal["vertical", "horizontal"]
+    rim: int
+    classes: int = 3
+    keeps_first: bool = True
+
+    def transforms(self, images: Tensor, generator: Generator | None) -> Tensor:
+        """``(N, C, S, S)`` to ``(3, N, C, s, s)``, s = S - 2 rim: unmoved, by -rim, by +rim.
+
+        As of a ``Translation``, the content moves down or right by +rim.
+        """
+        rim, side = self.rim, images.shape[-1] - 2 * self.rim
+        made = []
+        for step in (0, -rim, rim):
+            top, left = (rim - step, rim) if self.name == "vertical" else (rim, rim - step)
+            made.append(images[..., top : top + side, left : left + side])
+        return torch.stack(made)
+
+
 @dataclass(frozen=True)
 class Rotation:
     """By 0, 90, 180 or 270 degrees."""
