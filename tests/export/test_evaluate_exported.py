@@ -34,13 +34,13 @@ class Models(NamedTuple):
     localizes: bool
 
 
-@pytest.fixture(scope="module", params=["ssm drawn", "multitask"])
+@pytest.fixture(scope="module", params=["anomem", "multitask"])
 def models(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Models:
     root = tmp_path_factory.mktemp("models")
     detector, exported = root / "m.oddlens", root / "m.onnx"
     fitted(request.param).save(detector)
     assert main(["export", str(detector), "--out", str(exported), "--quiet"]) == 0
-    return Models(detector, exported, localizes=request.param.startswith("ssm"))
+    return Models(detector, exported, localizes=request.param.startswith("anomem"))
 
 
 @pytest.fixture(scope="module")
