@@ -182,7 +182,9 @@ def _go_on(detector: nn.Module, path: Path, wanted: RunState) -> RunState:
             f"{path}: this checkpoint does not fit the options ({reason}); "
             "call with the same, or without --resume to start again"
         ) from error
-    changed = [key for key in wanted.options if wanted.options[key] != state.options.get(key)]
+    # An option that an earlier version did not have is not one that somebody changed.
+    known = wanted.options.keys() & state.options.keys()
+    changed = sorted(key for key in known if wanted.options[key] != state.options[key])
     if changed:
         warnings.warn(
             f"the run goes on with another {', '.join(changed)} than it began with",
