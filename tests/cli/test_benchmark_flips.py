@@ -1,4 +1,4 @@
-"""Which flips, shifts and mirror images ``oddlens benchmark`` gives a method."""
+"""Which flips, shifts, mirror images and rim ``oddlens benchmark`` gives a method."""
 
 from __future__ import annotations
 
@@ -36,6 +36,26 @@ def test_photographs_are_shifted_unless_asked_otherwise() -> None:
     assert _options("multitask", "compact", [], "cifar10")[0]["jitter"] == 2
     assert _options("multitask", "compact", ["jitter=1"], "cifar10")[0]["jitter"] == 1
     assert "jitter" not in _options("multitask", "compact", [], "digits")[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "preset", "given", "size", "rim"),
+    [
+        ("cifar10", "compact", [], 42, 6),
+        ("cifar10", "paper", [], 48, 6),
+        ("cifar10", "compact", ["image_size=60"], 60, 0),
+        ("cifar10", "compact", ["rim=0"], 30, 0),
+        ("cifar10", "compact", ["shift=4"], 30, 0),
+        ("cifar10", "compact", ["image_size=36", "rim=3"], 36, 3),
+        ("fashion-mnist", "compact", [], 30, 0),
+    ],
+)
+def test_photographs_have_a_rim_unless_asked_otherwise(
+    data: str, preset: str, given: list[str], size: int, rim: int
+) -> None:
+    _, config = _options("multitask", preset, given, data)
+    assert (config["image_size"], config["rim"]) == (size, rim)
+    assert "rim" not in _options("geometric", "compact", [], "cifar10")[1]
 
 
 def test_geotrans_is_not_mirrored_at_random() -> None:

@@ -92,6 +92,20 @@ def test_a_default_of_the_past_is_no_headline(tmp_path: Path) -> None:
     assert "`learning_rate=7.0`" in variants("digits", folder)
 
 
+def test_an_option_that_was_not_there_yet_had_the_methods_default(tmp_path: Path) -> None:
+    """Photographs have a rim by a rule; a record from before knows of none."""
+    now = {"preset": "compact", "flips": "horizontal", "jitter": 2}
+    then = {**now, "image_size": 30}
+    now |= {"image_size": 42, "rim": 6}
+    records = (
+        made("cat", auroc=auroc, data="cifar10", method="multitask", config=options)
+        for auroc, options in ((0.9, now), (0.8, then))
+    )
+    folder = kept(tmp_path, *records, data="cifar10")
+    assert rows(by_class("one-vs-all", "cifar10", folder))["cat"] == ["90.0 (80.0–95.0)"]
+    assert "| `image_size=30`, `rim=0` |" in variants("cifar10", folder)
+
+
 def test_a_quick_look_enters_no_table(tmp_path: Path) -> None:
     folder = kept(tmp_path, digits("0", 0.9, test_limit=50))
     assert "not run" in by_class("one-vs-all", "digits", folder)

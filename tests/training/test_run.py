@@ -166,8 +166,8 @@ def test_a_loss_that_is_not_finite_names_step_and_terms_and_keeps_the_checkpoint
     assert state.step == 4
     assert all(value.isfinite().all() for value in weights.values())
 
+    newer = {"learning_rate": 0.01, "from_a_later_version": 0}
     with pytest.warns(UserWarning, match="goes on with another learning_rate"):
-        newer = {"learning_rate": 0.01, "from_a_later_version": 0}
         record = trained(toy(), tmp_path, resume=True, options=newer)
     assert record.steps == 12
     assert record.changed == ["learning_rate"]

@@ -21,7 +21,6 @@ from oddlens.cli.trial_table import TrialTable, title
 from oddlens.errors import UsageError
 
 if TYPE_CHECKING:
-    from oddlens.detector import Detector
     from oddlens.evaluation.runner import Outcome
     from oddlens.images.catalogue import Content
 
@@ -274,10 +273,11 @@ def _options(
     data: str,
     content: Content | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A trial's options, with flips and shifts that fit the data, and the whole configuration.
+    """A trial's options, with those that fit the data, and the whole configuration.
 
     ``content`` is what the images show where the protocol says it, and not the data set.
     """
+    from oddlens.detectors.fitting_options import fitting_options
     from oddlens.ensemble.making import config_of, make, members_of
     from oddlens.images.catalogue import find_entry
 
@@ -286,28 +286,13 @@ def _options(
     options = read_options(method, preset=preset, size=None, settings=settings)
     if len(members) == 1:
         (kind,) = members.values()
-        options = _fitting(kind, options, content)
+        options = fitting_options(kind.Options, options, content)
     else:
-        options |= {name: _fitting(kind, options[name], content) for name, kind in members.items()}
+        options |= {
+            name: fitting_options(kind.Options, options[name], content)
+            for name, kind in members.items()
+        }
     return options, config_of(make(method, options))
-
-
-def _fitting(kind: type[Detector], given: dict[str, Any], content: Content) -> dict[str, Any]:
-    """The options of one method, with the flips and shifts of what images show, unless given."""
-    from oddlens.images.catalogue import fitting_flips, fitting_jitter
-
-    known, given = kind.options(), dict(given)
-    flips, jitter = fitting_flips(content), fitting_jitter(content)
-    if "jitter" in known and jitter:
-        given.setdefault("jitter", jitter)
-    if "flips" in known and "flips" not in given:
-        switch = isinstance(known["flips"].default, bool)
-        given["flips"] = flips != "none" if switch else flips
-        try:
-            kind(**given)
-        except UsageError:  # of GeoTrans, mirroring is one of the questions
-            given["flips"] = "none"
-    return given
 
 
 def _command(*places: Path | None) -> str:

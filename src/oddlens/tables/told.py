@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from oddlens.detectors import METHODS, get_method
+from oddlens.detectors.fitting_options import fitting_options
 from oddlens.ensemble.making import ENSEMBLE, members_of
 from oddlens.errors import UsageError
 from oddlens.evaluation.protocols import PROTOCOLS, get_protocol
 from oddlens.evaluation.records import RecordFile, file_name
 from oddlens.evaluation.summary import Configuration, Summary, summarise
-from oddlens.images.catalogue import CATALOGUE, Content, fitting_flips, fitting_jitter
+from oddlens.images.catalogue import CATALOGUE, Content
 
 
 def file_of(protocol: str, data: str, folder: Path) -> Path:
@@ -137,6 +138,8 @@ def not_usual(one: Configuration, method: str, actual: Mapping[str, Any]) -> dic
     """
     content = _content(one.protocol, one.data)
     plain, usual = _usual(method, content, actual), _usual(method, content, actual, _LEADING)
+    if "rim" in usual and "image_size" in actual:  # before it was an option, none had one
+        actual = {"rim": 0, **actual}
     return {
         name: value
         for name, value in sorted(actual.items())
@@ -162,14 +165,13 @@ def _usual(
     if method not in METHODS:
         return {"preset": "compact"}
     kind = get_method(method).Options
-    flips = "none" if actual.get("variant") == "geotrans" else fitting_flips(content)
-    by_rule = {"flips": flips, "jitter": fitting_jitter(content)}
-    given = {name: value for name, value in by_rule.items() if name in kind.model_fields}
-    if "flips" in given and isinstance(kind.model_fields["flips"].default, bool):
-        given["flips"] = flips != "none"
     preset = actual.get("preset", "compact")
+    given = {"preset": preset}
     given |= {name: actual[name] for name in kept if name in kind.model_fields and name in actual}
-    options = _options(method, {"preset": preset, **given})
+    given = fitting_options(kind, given, content)
+    if actual.get("variant") == "geotrans":
+        given["flips"] = "none"
+    options = _options(method, given)
     return given if options is None else dict(options.model_dump(mode="json"))
 
 

@@ -8,7 +8,13 @@ from __future__ import annotations
 from oddlens.images.catalogue.attacks import BONA_FIDE
 from oddlens.images.catalogue.entries import CATALOGUE, find_entry, open_data
 from oddlens.images.catalogue.entry import Entry
-from oddlens.images.catalogue.flips import Content, Flips, fitting_flips, fitting_jitter
+from oddlens.images.catalogue.flips import (
+    Content,
+    Flips,
+    fitting_flips,
+    fitting_jitter,
+    fitting_rim,
+)
 from oddlens.images.catalogue.labelled import ClassData, Images, LabelledImages
 
 __all__ = [
@@ -23,5 +29,6 @@ __all__ = [
     "find_entry",
     "fitting_flips",
     "fitting_jitter",
+    "fitting_rim",
     "open_data",
 ]

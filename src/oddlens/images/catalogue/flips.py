@@ -1,4 +1,4 @@
-"""The rules by which a data set is mirrored and shifted in training, or not."""
+"""The rules by which a data set is mirrored and shifted, or not."""
 
 from __future__ import annotations
 
@@ -44,3 +44,16 @@ def fitting_jitter(content: Content) -> int:
         content: what the images show.
     """
     return 2 if content == "objects" else 0
+
+
+def fitting_rim(content: Content) -> int:
+    """Say of how many pixels MultiTask's rim is, given what images show.
+
+    The rule: photographs of objects have one of 6 pixels on each side of the 30 that are seen,
+    since their surroundings are as much a photograph as they are; others none, because what is cut
+    off may be what is odd (our choice).
+
+    Args:
+        content: what the images show.
+    """
+    return 6 if content == "objects" else 0
