@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -119,6 +119,7 @@ def fit(
                 device=chosen,
                 precision=detector.config.precision,
                 options=detector.config.model_dump(mode="json"),
+                defaults=_usual(detector),
                 checkpoint=checkpoint,
                 resume=resume,
                 progress=tell,
@@ -320,6 +321,12 @@ def _account(
         "options_changed_on_resume": record.changed,
         "hardware": hardware(detector.device),
     }
+
+
+def _usual(detector: Detector) -> dict[str, Any]:
+    """The defaults of a detector's options under its preset, in what JSON knows."""
+    usual = type(detector).Options.make({"preset": detector.config.preset})
+    return usual.model_dump(mode="json")
 
 
 def warn_if_over_budget(seconds: float, budget: float) -> dict[str, float]:

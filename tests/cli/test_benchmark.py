@@ -18,6 +18,7 @@ from oddlens.detectors import METHODS
 from oddlens.errors import UsageError
 from oddlens.evaluation.protocols import PROTOCOLS
 from oddlens.evaluation.records import RecordFile
+from oddlens.evaluation.summary import _LATER
 from oddlens.images.catalogue import CATALOGUE
 from tests.cli.conftest import Run
 from tests.images.catalogue.made import attacks, category
@@ -185,7 +186,9 @@ def test_a_trial_that_fails_is_told_and_exits_with_1(run: Run, tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("toy")
-def test_records_of_other_defaults_are_not_taken_without_a_word(run: Run, tmp_path: Path) -> None:
+def test_records_of_other_defaults_are_not_taken_without_a_word(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     call = ("benchmark", *QUICK, "--method", "toy", "--classes", "0", "--out", tmp_path)
     assert run(*call).code == 0
     path = tmp_path / "one_vs_all_digits.jsonl"
@@ -193,6 +196,12 @@ def test_records_of_other_defaults_are_not_taken_without_a_word(run: Run, tmp_pa
     record["config"]["momentum"] = 0.5
     path.write_text(json.dumps(record) + "\n")
     assert "had another default of momentum: use another --out" in run(*call).err
+    del record["config"]["momentum"]
+    path.write_text(json.dumps(record) + "\n")
+    assert "had another default of momentum: use another --out" in run(*call).err
+    usual = Toy.options()["momentum"].default
+    monkeypatch.setitem(_LATER, "toy", {"momentum": usual})  # an option that came later
+    assert "another default" not in run(*call).err
 
 
 @pytest.mark.usefixtures("toy")

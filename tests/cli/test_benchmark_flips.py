@@ -45,8 +45,12 @@ def test_photographs_are_shifted_unless_asked_otherwise() -> None:
         ("cifar10", "paper", [], 48, 6),
         ("cifar10", "compact", ["image_size=60"], 60, 0),
         ("cifar10", "compact", ["rim=0"], 30, 0),
+        ("cifar10", "compact", ["rim=3"], 36, 3),
         ("cifar10", "compact", ["shift=4"], 30, 0),
-        ("cifar10", "compact", ["image_size=36", "rim=3"], 36, 3),
+        ("cifar10", "compact", ["grid=5"], 30, 0),
+        ("cifar10", "compact", ["image_size=48", "rim=3"], 48, 3),
+        ("cifar10", "compact", ['tasks=["rotation","jigsaw"]'], 30, 0),
+        ("cifar10", "compact", ['tasks=["rotation","vertical"]'], 42, 6),
         ("fashion-mnist", "compact", [], 30, 0),
     ],
 )
@@ -55,7 +59,13 @@ def test_photographs_have_a_rim_unless_asked_otherwise(
 ) -> None:
     _, config = _options("multitask", preset, given, data)
     assert (config["image_size"], config["rim"]) == (size, rim)
-    assert "rim" not in _options("geometric", "compact", [], "cifar10")[1]
+    assert "rim" not in _options("geometric", "compact", [], data)[1]
+
+
+def test_of_an_ensemble_the_member_that_knows_it_has_a_rim() -> None:
+    options, _ = _options("multitask,anomem", "compact", [], "cifar10")
+    assert options["multitask"]["rim"] == 6
+    assert not options["anomem"].keys() & {"rim", "image_size"}
 
 
 def test_geotrans_is_not_mirrored_at_random() -> None:

@@ -225,7 +225,15 @@ def test_what_was_learned_is_missed_in_an_image_upside_down() -> None:
         ({"tasks": ("rotation", "rotation")}, "given twice"),
         ({"margin": 12}, "margin 12"),
         ({"permutations": 1}, "permutations"),
-        ({"rim": 4}, "image_size 30 without its rim must be a multiple of grid 3, such as 29"),
+        (
+            {"image_size": 30, "rim": 4},
+            "30 without its rim must be a multiple of grid 3, such as 32",
+        ),
+        (
+            {"image_size": 20, "rim": 5},
+            "20 without its rim must be a multiple of grid 3, such as 22",
+        ),
+        ({"rim": 2, "tasks": ("rotation",)}, "rim 2: no task sees it but vertical and horizontal"),
         ({"image_size": 45, "rim": 12}, "rim 12 must be at most a quarter of image_size 45"),
         ({"image_size": 36, "rim": 3, "shift": 4}, "shifted by rim, 3; leave one out"),
         ({"image_size": 36, "rim": 3, "margin": 10}, "margin 10 leaves nothing"),
@@ -235,6 +243,12 @@ def test_what_was_learned_is_missed_in_an_image_upside_down() -> None:
 def test_a_bad_option_is_refused_by_name(options: dict[str, Any], named: str) -> None:
     with pytest.raises(UsageError, match=named):
         MultiTask(**options)
+
+
+def test_a_rim_alone_makes_the_image_larger() -> None:
+    for preset, side in (("compact", 30), ("paper", 36)):
+        config = MultiTask(preset=preset, rim=6, widths=(8, 12)).config
+        assert (config.side, config.image_size) == (side, side + 12)
 
 
 def test_without_a_jigsaw_any_size_will_do() -> None:

@@ -83,6 +83,17 @@ def test_an_option_that_came_later_does_not_part_records_of_an_ensemble() -> Non
     assert len(summarise([*records, made("a", 2, 0.8, config=other, **about)])) == 2
 
 
+def test_a_rim_of_none_is_what_multitask_had_before_there_was_one() -> None:
+    config = {"preset": "compact", "image_size": 42}
+    records = [
+        made("a", seed, method="multitask", config=config | more)
+        for seed, more in enumerate([{}, {"rim": 0}])
+    ]
+    assert len(summarise(records)) == 1
+    other = made("a", 2, method="multitask", config={**config, "rim": 6})
+    assert len(summarise([*records, other])) == 2
+
+
 def test_the_later_of_two_records_counts() -> None:
     (summary,) = summarise([made("a", 0, 0.8), made("a", 0, 0.9)])
     assert summary.classes["a"] == Spread(0.9, None, (0,))

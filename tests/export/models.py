@@ -98,6 +98,7 @@ MODELS: dict[str, Callable[[], Detector]] = {
     ),
     "ssm official": _one("ssm", **_SSM, variant="official"),
     "multitask": _one("multitask", **_RECOGNISES),
+    "multitask rim": _one("multitask", **_RECOGNISES, rim=3),
     "multitask wrn": _one("multitask", **_SMALL, **_LITERAL),
     "mhrot": _one("geometric", **_RECOGNISES, variant="mhrot", fusion="median"),
     "geotrans": _one("geometric", **_RECOGNISES, variant="geotrans"),

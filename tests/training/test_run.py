@@ -166,11 +166,12 @@ def test_a_loss_that_is_not_finite_names_step_and_terms_and_keeps_the_checkpoint
     assert state.step == 4
     assert all(value.isfinite().all() for value in weights.values())
 
-    newer = {"learning_rate": 0.01, "from_a_later_version": 0}
-    with pytest.warns(UserWarning, match="goes on with another learning_rate"):
-        record = trained(toy(), tmp_path, resume=True, options=newer)
+    newer = {"learning_rate": 0.01, "added_later": 0, "added_and_set": 2}
+    usual = {"learning_rate": 0.03, "added_later": 0, "added_and_set": 0}
+    with pytest.warns(UserWarning, match="goes on with another learning_rate, added_and_set than"):
+        record = trained(toy(), tmp_path, resume=True, options=newer, defaults=usual)
     assert record.steps == 12
-    assert record.changed == ["learning_rate"]
+    assert record.changed == ["added_and_set", "learning_rate"]
 
 
 class Kinked(Toy):

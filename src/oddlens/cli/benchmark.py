@@ -306,6 +306,8 @@ def _command(*places: Path | None) -> str:
 def _tell_warnings(
     screen: Screen, outcome: Outcome, table: TrialTable, config: dict[str, Any]
 ) -> None:
+    from oddlens.evaluation.summary import filled
+
     told: dict[str, list[str]] = {}
     for record in outcome.records:
         if record in table.were_there:
@@ -314,12 +316,13 @@ def _tell_warnings(
             told.setdefault(re.sub(r"[\d.,]+", "#", line), []).append(line)
     for line, *more in told.values():
         screen.warn(f"{line} (and {len(more):,} like it)" if more else line)
-    other = {
-        name
-        for record in table.were_there
-        for name in {*config, *record.config}
-        if config.get(name) != record.config.get(name)
-    }
+    other: set[str] = set()
+    for record in table.were_there:
+        labelled = record.fit.get("labelled_anomalies", 0) > 0
+        now, before = (
+            filled(record.method, each, labelled=labelled) for each in (config, record.config)
+        )
+        other |= {name for name in now.keys() | before.keys() if now.get(name) != before.get(name)}
     if other:
         screen.warn(
             f"trials that were recorded earlier had another default of {', '.join(sorted(other))}: "

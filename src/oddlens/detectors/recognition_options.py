@@ -24,7 +24,7 @@ class RecognitionOptions(DetectorOptions):
         30,
         ge=16,
         le=1024,
-        description="side of the images, in pixels; a multiple of 3 for the jigsaw",
+        description="side of the images, in pixels; a multiple of 3, without a rim, for the jigsaw",
     )
     encoder: EncoderName = Field(
         "compact", description="compact: for CPUs; wrn: WRN-16-4, as published"
@@ -116,9 +116,18 @@ class MultiTaskOptions(RecognitionOptions):
     rim: int = Field(
         0,
         ge=0,
-        description="pixels at each side of the image that are seen where it is shifted, by so "
-        "many, and else cut off; 0: what a shift uncovers is mirrored",
+        description="pixels cut off at each side; a shift moves the window that far into them, "
+        "instead of mirroring; image_size grows with it unless given; 0: no rim",
     )
+
+    @classmethod
+    def make(cls, given: dict[str, Any]) -> Self:
+        """As of every method; with a rim images are larger by it, unless their size is given."""
+        rim = given.get("rim")
+        if isinstance(rim, int) and rim > 0 and "image_size" not in given:
+            usual = super().make({name: given[name] for name in given.keys() & {"preset"}})
+            given = {**given, "image_size": usual.image_size + 2 * rim}
+        return super().make(given)
 
     @property
     def side(self) -> int:
@@ -131,14 +140,20 @@ class MultiTaskOptions(RecognitionOptions):
         return default_margin(self.side // self.grid) if self.margin is None else self.margin
 
     @model_validator(mode="after")
-    def _rim_leaves_an_image(self) -> Self:
-        if self.rim and self.side < 2 * self.rim:
+    def _rim_fits(self) -> Self:
+        if not self.rim:
+            return self
+        if self.shift is not None:
+            raise ValueError(
+                f"shift {self.shift}: images are shifted by rim, {self.rim}; leave one out"
+            )
+        if self.side < 2 * self.rim:
             raise ValueError(
                 f"rim {self.rim} must be at most a quarter of image_size {self.image_size}"
             )
-        if self.rim and self.shift is not None:
+        if not {"vertical", "horizontal"} & set(self.tasks):
             raise ValueError(
-                f"shift {self.shift}: images are shifted by rim, {self.rim}; leave one out"
+                f"rim {self.rim}: no task sees it but vertical and horizontal; leave it out"
             )
         return self
 
@@ -150,7 +165,9 @@ class MultiTaskOptions(RecognitionOptions):
             self._refuse_upside_down()
         if "jigsaw" in self.tasks:
             if self.side % self.grid:
-                nearest = round(self.side / self.grid) * self.grid + 2 * self.rim
+                # Up, where a rim is there that must stay a quarter at most.
+                pieces = -(-self.side // self.grid) if self.rim else round(self.side / self.grid)
+                nearest = pieces * self.grid + 2 * self.rim
                 without = " without its rim" if self.rim else ""
                 raise ValueError(
                     f"image_size {self.image_size}{without} must be a multiple of grid "

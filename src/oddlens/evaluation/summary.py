@@ -75,6 +75,7 @@ class Configuration:
         # Records from before it was told are taken for bfloat16 unless float32 was asked for.
         told = record.fit.get("precision", record.config.get("precision"))
         slow = record.minutes is not None and told == "32"
+        labelled = record.fit.get("labelled_anomalies", 0) > 0
         return cls(
             record.protocol,
             record.data,
@@ -83,7 +84,7 @@ class Configuration:
             json.dumps(record.setting, sort_keys=True),
             record.method,
             json.dumps(record.options, sort_keys=True),
-            json.dumps(_filled(record), sort_keys=True),
+            json.dumps(filled(record.method, record.config, labelled=labelled), sort_keys=True),
             record.minutes,
             record.epochs,
             record.test_limit,
@@ -92,7 +93,10 @@ class Configuration:
         )
 
 
-_LATER = {"anomem": {"collapse": "refuse", "distance_weight": "auto", "mirrored": False}}
+_LATER: dict[str, dict[str, Any]] = {
+    "anomem": {"collapse": "refuse", "distance_weight": "auto", "mirrored": False},
+    "multitask": {"rim": 0},
+}
 """Options that were added when there were records, at the values that leave those as they are."""
 _OF_FROZEN = ("subject", "scaled_by", "judged_by", "mirrored")
 """AnoMem's options that say nothing with an encoder that is trained."""
@@ -101,19 +105,23 @@ _OF_ANOMALIES = ("distance_weight",)
 """Options that say nothing where no anomaly is labelled, and elsewhere changed the score."""
 
 
-def _filled(record: Record) -> dict[str, Any]:
-    """A record's configuration: options that came later and change nothing for it are filled in.
+def filled(method: str, config: Mapping[str, Any], *, labelled: bool) -> dict[str, Any]:
+    """A configuration in which options that came later, and change nothing for it, are filled in.
 
     Those that say nothing for it are left out. Of an ensemble, member by member.
+
+    Args:
+        method: by name, or the members' names with commas.
+        config: as it was recorded.
+        labelled: whether there were labelled anomalies.
     """
-    labelled = record.fit.get("labelled_anomalies", 0) > 0
-    if "," not in record.method:
-        return _filled_options(record.method, record.config, labelled=labelled)
-    methods = record.method.split(",")
+    if "," not in method:
+        return _filled_options(method, config, labelled=labelled)
+    methods = method.split(",")
     member = dict(zip(names_of(methods), methods, strict=True))
     return {
         name: _filled_options(member.get(name, ""), options, labelled=labelled)
-        for name, options in record.config.items()
+        for name, options in config.items()
     }
 
 

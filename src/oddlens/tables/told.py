@@ -132,14 +132,12 @@ def not_usual(one: Configuration, method: str, actual: Mapping[str, Any]) -> dic
     """Of a method's options those that were set by hand, by name.
 
     Args:
-        one: says the protocol and the data, which decide on flips and shifts.
+        one: says the protocol and the data, which decide on flips, shifts and rim.
         method: whose options they are.
         actual: all of them.
     """
     content = _content(one.protocol, one.data)
     plain, usual = _usual(method, content, actual), _usual(method, content, actual, _LEADING)
-    if "rim" in usual and "image_size" in actual:  # before it was an option, none had one
-        actual = {"rim": 0, **actual}
     return {
         name: value
         for name, value in sorted(actual.items())
@@ -153,7 +151,7 @@ _LEADING = ("encoder", "subject")
 
 
 def _content(protocol: str, data: str) -> Content:
-    """What images show, as the rules of flips and shifts see it."""
+    """What images show, as the rules of flips, shifts and rim see it."""
     own = get_protocol(protocol).content if protocol in PROTOCOLS else None
     return own or (CATALOGUE[data].content if data in CATALOGUE else CATALOGUE["folder"].content)
 
@@ -168,9 +166,10 @@ def _usual(
     preset = actual.get("preset", "compact")
     given = {"preset": preset}
     given |= {name: actual[name] for name in kept if name in kind.model_fields and name in actual}
-    given = fitting_options(kind, given, content)
-    if actual.get("variant") == "geotrans":
-        given["flips"] = "none"
+    variant = {name: actual[name] for name in actual.keys() & {"variant"}}
+    given = {**fitting_options(kind, {**given, **variant}, content)}
+    for name in variant:
+        del given[name]
     options = _options(method, given)
     return given if options is None else dict(options.model_dump(mode="json"))
 

@@ -58,6 +58,7 @@ def train(
     device: torch.device,
     precision: Precision = "auto",
     options: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,
@@ -79,6 +80,7 @@ def train(
         precision: see ``choose_precision``.
         options: of the method, in what JSON knows. A run may be resumed under other options (a
             lower learning rate after the loss diverged); that is warned of and recorded.
+        defaults: of the options, for those that the version which began a run did not have.
         checkpoint: folder of the checkpoint, or None to keep none. Where ``resume`` does not ask
             for it, a checkpoint that is already there is deleted.
         resume: go on from the checkpoint where there is one.
@@ -97,7 +99,7 @@ def train(
     )
     if path is not None and path.exists():
         if resume:
-            state = _go_on(detector, path, state)
+            state = _go_on(detector, path, state, defaults or {})
         else:
             path.unlink()
     spent = state.spent
@@ -165,7 +167,9 @@ def _plan(
     return Plan(seconds=budget, step=state.step, spent=state.seconds)
 
 
-def _go_on(detector: nn.Module, path: Path, wanted: RunState) -> RunState:
+def _go_on(
+    detector: nn.Module, path: Path, wanted: RunState, defaults: Mapping[str, Any]
+) -> RunState:
     """Load the checkpoint's weights into the detector and tell where the run stands."""
     state, weights = read_checkpoint(path)
     other = [key for key in wanted.signature if wanted.signature[key] != state.signature.get(key)]
@@ -182,9 +186,9 @@ def _go_on(detector: nn.Module, path: Path, wanted: RunState) -> RunState:
             f"{path}: this checkpoint does not fit the options ({reason}); "
             "call with the same, or without --resume to start again"
         ) from error
-    # An option that an earlier version did not have is not one that somebody changed.
-    known = wanted.options.keys() & state.options.keys()
-    changed = sorted(key for key in known if wanted.options[key] != state.options[key])
+    # An option that an earlier version did not have was as it is by default.
+    before = {**defaults, **state.options}
+    changed = [key for key in wanted.options if wanted.options[key] != before.get(key)]
     if changed:
         warnings.warn(
             f"the run goes on with another {', '.join(changed)} than it began with",
