@@ -112,7 +112,6 @@ class MultiTaskOptions(RecognitionOptions):
         description="jigsaw: gap between pieces, in pixels; 0 for none, null for 15 % of a piece, "
         "at least 2 (MT-U3)",
     )
-
     rim: int = Field(
         0,
         ge=0,

@@ -167,7 +167,7 @@ def _usual(
     given = {"preset": preset}
     given |= {name: actual[name] for name in kept if name in kind.model_fields and name in actual}
     variant = {name: actual[name] for name in actual.keys() & {"variant"}}
-    given = {**fitting_options(kind, {**given, **variant}, content)}
+    given = fitting_options(kind, {**given, **variant}, content)
     for name in variant:
         del given[name]
     options = _options(method, given)
